@@ -1,0 +1,3 @@
+"""Test and experiment with AI for cancer imaging: sealed models, held-out cohorts, evidence that can be checked."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,147 @@
+"""Talking to a container over its standard streams, which a stranger's code may fill with anything at any speed."""
+
+import json
+import os
+import selectors
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from tef.sandbox import Container
+
+_POLL_S = 0.1
+_MAX_LINE = 64 * 1024
+_CHUNK = 64 * 1024
+_LAST_READS = 16
+
+
+class Ended(Exception):  # noqa: N818 - the caller says what it means
+    """The container closed its standard output: it has ended or is ending."""
+
+
+class TimedOut(Exception):  # noqa: N818 - the caller says what it means
+    """The deadline passed without an answer."""
+
+
+class Log:
+    """What a container printed, cut at a limit: one file a worker, opened for appending."""
+
+    def __init__(self, path: Path, limit_mb: float) -> None:
+        self._stream: BinaryIO = path.open("ab")
+        self._left = int(limit_mb * 1024 * 1024) - self._stream.tell()
+        self._tail = b""
+
+    def write(self, data: bytes) -> None:
+        """Keep as much as the limit leaves room for, and remember the end."""
+        self._tail = (self._tail + data)[-4096:]
+        kept = data[: max(0, self._left)]
+        self._left -= len(data)
+        self._stream.write(kept)
+        if kept and self._left <= 0:
+            self._stream.write(b"\n[the log's limit is reached; what follows is not kept]\n")
+
+    def last_line(self) -> str:
+        """The last line that is not empty, printable characters only, at most 300 of them."""
+        lines = [line.strip() for line in self._tail.decode("utf-8", "replace").splitlines() if line.strip()]
+        return "".join(c if c.isprintable() else "?" for c in lines[-1])[:300] if lines else ""
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+class Conversation:
+    """One JSON object a line in both directions; every other line on standard output goes to the log."""
+
+    def __init__(self, container: Container, log: Log) -> None:
+        process = container.process
+        if process.stdin is None or process.stdout is None or process.stderr is None:
+            raise ValueError("the container's streams must be pipes")
+        self._stdin = process.stdin
+        self._log = log
+        self._buffer = b""
+        self._overlong = False
+        self._selector = selectors.DefaultSelector()
+        for stream, is_answer in ((process.stdout, True), (process.stderr, False)):
+            os.set_blocking(stream.fileno(), False)
+            self._selector.register(stream, selectors.EVENT_READ, is_answer)
+
+    def close(self) -> None:
+        """Stop listening, after a last and bounded look at what is there."""
+        for _ in range(_LAST_READS):
+            self._read(0)
+        self._log.write(self._buffer)
+        self._selector.close()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Write one line. Raises `Ended` where nobody reads any more."""
+        try:
+            self._stdin.write(json.dumps(message).encode() + b"\n")
+            self._stdin.flush()
+        except BrokenPipeError as error:
+            raise Ended from error
+
+    def receive(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float, watch: Callable[[], None]) -> dict[str, Any]:
+        """Wait for the first object that is wanted.
+
+        Args:
+            wanted: Recognises the answer; other lines are logged.
+            timeout_s: Wall-clock limit.
+            watch: Called several times a second while waiting; what it raises ends the wait.
+
+        Raises:
+            Ended: Standard output was closed before.
+            TimedOut: The limit passed before.
+        """
+        deadline = time.monotonic() + timeout_s
+        watched = time.monotonic()
+        while True:
+            while (line := self._next_line()) is not None:
+                message = _object(line)
+                if message is not None and wanted(message):
+                    return message
+                self._log.write(line + b"\n")
+            now = time.monotonic()
+            if now - watched >= _POLL_S:
+                watched = now
+                watch()
+            if now >= deadline:
+                raise TimedOut
+            if not self._read(min(_POLL_S, deadline - now)):
+                raise Ended
+
+    def _next_line(self) -> bytes | None:
+        line, newline, rest = self._buffer.partition(b"\n")
+        if newline:
+            self._buffer = rest
+            overlong, self._overlong = self._overlong, False
+            return b"[end of an overlong line]" if overlong else line
+        if len(self._buffer) > _MAX_LINE:
+            self._log.write(self._buffer)
+            self._buffer, self._overlong = b"", True
+        return None
+
+    def _read(self, timeout_s: float) -> bool:
+        """Take in what is there; False once standard output is closed."""
+        open_ = True
+        for key, _ in self._selector.select(timeout_s):
+            data = os.read(key.fd, _CHUNK)
+            if key.data:
+                self._buffer += data
+                open_ = open_ and bool(data)
+            elif data:
+                self._log.write(data)
+            else:
+                self._selector.unregister(key.fileobj)
+        return open_
+
+
+def _object(line: bytes) -> dict[str, Any] | None:
+    if not line.lstrip().startswith(b"{"):
+        return None
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return message if isinstance(message, dict) and message.get("tef") == 1 else None

@@ -1,0 +1,179 @@
+"""Contract ``tef``, version 1: the model stays loaded and is handed one case after the other.
+
+A container is started once a worker. After ``{"tef": 1, "ready": true}`` on its standard output it is handed one line a case,
+``{"tef": 1, "case": ID, "inputs": {NAME: PATH}, "output": FOLDER}``, and answers ``{"tef": 1, "case": ID, "status": "ok"}``
+when the outputs are complete, or ``"status": "error"`` with a ``message``. Only the case in hand is ever in its ``/input``,
+and finished outputs are out of its reach.
+"""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from tef.cohort import Case
+from tef.contracts.base import FAREWELL_S, INPUT, OUTPUT, Cancelled, CaseFailed, Slot, explain_ending
+from tef.contracts.exchange import check_size, collect, empty, lay_inputs, make_output
+from tef.contracts.stdio import Conversation, Ended, Log, TimedOut
+from tef.errors import ConfigError, SubmissionError
+from tef.prediction import FailureCode, Outcome, Prediction
+from tef.sandbox import Container, Ending
+
+_STARTS_IN_VAIN = 3
+
+
+class Tef:
+    """See the module's text."""
+
+    one_start = False
+
+    def predict(self, slot: Slot, cases: Iterator[Case]) -> Iterator[Outcome]:
+        """See `tef.contracts.Contract.predict`."""
+        session = _Session(slot)
+        try:
+            # Before a case is taken in hand: an image that never starts is the submitter's affair as a whole.
+            first = session.start()
+            if first is not None:
+                raise SubmissionError(f"the container did not become ready: {first}", code="STARTUP_FAILED")
+            for case in cases:
+                yield session.run(case)
+        finally:
+            session.close()
+
+
+class _Session:
+    """The container of one worker, started anew after a crash or a time-out."""
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+        self._folder = slot.run.exchange(slot.index)
+        self._log = Log(slot.run.log(slot.index), slot.benchmark.limits.log_mb)
+        self._container: Container | None = None
+        self._talk: Conversation | None = None
+        self._starts = 0
+        self._in_vain = 0
+
+    def start(self) -> CaseFailed | None:
+        """Start a container and wait until it is ready, or say why it is not."""
+        for name in ("input", "output"):
+            empty(self._folder / name)
+        self._starts += 1
+        self._container = self._slot.runtime.start(self._slot.spec(self._starts))
+        self._talk = Conversation(self._container, self._log)
+        try:
+            self._receive(lambda m: m.get("ready") is True, self._slot.benchmark.limits.startup_timeout_s)
+        except TimedOut:
+            self._stop()
+            limit = self._slot.benchmark.limits.startup_timeout_s
+            failed = CaseFailed(FailureCode.STARTUP_FAILED, "start", f"not ready after {limit:g} s")
+        except Ended:
+            failed = self._ended("start")
+            failed = CaseFailed(FailureCode.STARTUP_FAILED, "start", str(failed))
+        except CaseFailed as error:
+            self._stop()
+            failed = error
+        else:
+            self._in_vain = 0
+            return None
+        self._in_vain += 1
+        return failed
+
+    def run(self, case: Case) -> Outcome:
+        """One case, from its inputs to its outputs."""
+        began = time.monotonic()
+        try:
+            return self._predict(case, began)
+        except CaseFailed as failed:
+            return failed.failure(case, time.monotonic() - began)
+        finally:
+            if self._container is not None:
+                self._clear(case)
+
+    def _predict(self, case: Case, began: float) -> Prediction:
+        slot, limits = self._slot, self._slot.benchmark.limits
+        if self._container is None:
+            if self._in_vain >= _STARTS_IN_VAIN:
+                raise CaseFailed(
+                    FailureCode.STARTUP_FAILED, "start", f"not tried: {_STARTS_IN_VAIN} starts in a row were in vain"
+                )
+            if failed := self.start():
+                raise failed
+        token = slot.run.token(case.case_id)
+        laid = lay_inputs(case, slot.benchmark, self._folder / "input" / token)
+        make_output(self._folder / "output" / token)
+        inputs = {name: f"{INPUT}/{token}/{file}" for name, file in laid.items()}
+        asked = time.monotonic()
+        try:
+            self._send({"tef": 1, "case": token, "inputs": inputs, "output": f"{OUTPUT}/{token}"})
+            answer = self._receive(lambda m: m.get("case") == token and "status" in m, limits.case_timeout_s)
+        except TimedOut as error:
+            self._stop()
+            raise CaseFailed(FailureCode.TIMEOUT, "predict", f"no answer in {limits.case_timeout_s:g} s") from error
+        except Ended as error:
+            # A file that hit its size limit ends the writer with SIGXFSZ: say what it did, not how it died.
+            check_size(self._folder / "output", limits.output_mb)
+            raise self._ended("predict") from error
+        except (CaseFailed, Cancelled):
+            self._stop()
+            raise
+        model_s = time.monotonic() - asked
+        if answer["status"] != "ok":
+            raise CaseFailed(FailureCode.MODEL_ERROR, "predict", str(answer.get("message", "no message"))[:300])
+        outputs = collect(case, slot.benchmark, slot.run, self._folder / "output" / token)
+        return Prediction(case.case_id, outputs, round(model_s, 4), round(time.monotonic() - began, 4))
+
+    def _send(self, message: dict[str, Any]) -> None:
+        assert self._talk is not None  # noqa: S101 - for the type checker: start() came before
+        self._talk.send(message)
+
+    def _receive(self, wanted: Any, timeout_s: float) -> dict[str, Any]:
+        assert self._talk is not None  # noqa: S101 - for the type checker: start() came before
+        return self._talk.receive(wanted, timeout_s, self._watch)
+
+    def _watch(self) -> None:
+        if self._slot.stop.is_set():
+            self._stop()
+            raise Cancelled
+        check_size(self._folder / "output", self._slot.benchmark.limits.output_mb)
+
+    def _ended(self, stage: str) -> CaseFailed:
+        """The container has closed its standard output: say why."""
+        assert self._container is not None  # noqa: S101 - for the type checker: there was one to listen to
+        try:
+            self._container.process.wait(timeout=FAREWELL_S)
+        except subprocess.TimeoutExpired:
+            self._stop()
+            return CaseFailed(FailureCode.NONZERO_EXIT, stage, "closed its standard output and stayed")
+        ending = self._stop()
+        assert ending is not None  # noqa: S101 - for the type checker: there was a container
+        if ending.engine_error is not None and ending.exit_code == 125:
+            raise ConfigError(f"runtime: the container cannot be started: {self._log.last_line() or ending.engine_error}")
+        failed = explain_ending(ending, stage, self._slot.benchmark.limits.memory_mb)
+        said = self._log.last_line()
+        return CaseFailed(failed.code, stage, f"{failed}; last line: {said}" if said else str(failed))
+
+    def _stop(self) -> Ending | None:
+        """End the container, if there is one, and return how it ended."""
+        container, self._container = self._container, None
+        if container is None:
+            return None
+        container.kill()
+        if self._talk is not None:
+            self._talk.close()
+            self._talk = None
+        return container.ending()
+
+    def _clear(self, case: Case) -> None:
+        """Take the case out of the container's sight."""
+        token = self._slot.run.token(case.case_id)
+        for name in ("input", "output"):
+            if (folder := self._folder / name / token).exists():
+                shutil.rmtree(folder)
+
+    def close(self) -> None:
+        """End the container and the log."""
+        self._stop()
+        for name in ("input", "output"):
+            empty(self._folder / name)
+        self._log.close()

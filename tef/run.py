@@ -1,0 +1,305 @@
+"""A run: its id, its provenance, its secret names for cases, and every file name in its folder."""
+
+import fcntl
+import hashlib
+import hmac
+import json
+import os
+import platform
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import tef
+from tef.benchmark import Benchmark
+from tef.cohort import Case, Cohort
+from tef.errors import RunError
+from tef.submission import Submission
+
+_PACKAGES = (
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "nibabel",
+    "pydicom",
+    "mlflow",
+    "hydra-core",
+    "pydantic",
+    "pyarrow",
+    "matplotlib",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One evaluation of one submission on one benchmark; no other module builds a path in its folder.
+
+    Attributes:
+        folder: ``runs/<run id>``.
+        record: The content of ``run.json``.
+    """
+
+    folder: Path
+    record: Mapping[str, Any]
+
+    @property
+    def run_id(self) -> str:
+        """Name of the folder."""
+        return self.folder.name
+
+    @property
+    def record_file(self) -> Path:
+        """Provenance: versions, digests, hardware, overrides, attempt number on this cohort."""
+        return self.folder / "run.json"
+
+    @property
+    def config_file(self) -> Path:
+        """The composed site configuration."""
+        return self.folder / "resolved.yaml"
+
+    @property
+    def ledger_file(self) -> Path:
+        """See `tef.ledger`."""
+        return self.folder / "ledger.jsonl"
+
+    @property
+    def log_file(self) -> Path:
+        """What the harness itself had to say."""
+        return self.folder / "run.log"
+
+    @property
+    def scores_file(self) -> Path:
+        """Case x metric x label."""
+        return self.folder / "scores.parquet"
+
+    @property
+    def report_file(self) -> Path:
+        """The truth, schema-versioned."""
+        return self.folder / "report.json"
+
+    @property
+    def html_file(self) -> Path:
+        """The view of the report for people."""
+        return self.folder / "report.html"
+
+    @property
+    def tracked_file(self) -> Path:
+        """Where the tracker has put the run."""
+        return self.folder / "tracked.json"
+
+    @property
+    def benchmark_folder(self) -> Path:
+        """The protocol as it was when the run began, to the byte."""
+        return self.folder / "benchmark" / str(self.record["benchmark"]["name"])
+
+    @property
+    def submission_folder(self) -> Path:
+        """What the submission declared when the run began, to the byte."""
+        return self.folder / "submission"
+
+    def prediction(self, case_id: str) -> Path:
+        """Folder of a case's outputs."""
+        return self.folder / "predictions" / self.token(case_id)
+
+    def log(self, worker: int) -> Path:
+        """What the containers of a worker printed."""
+        return self.folder / "logs" / f"worker-{worker}.log"
+
+    def exchange(self, worker: int) -> Path:
+        """Folder that holds ``input`` and ``output`` as a worker's container sees them; made anew where it is missing."""
+        folder = self.folder / "exchange" / str(worker)
+        for name in ("input", "output"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            (folder / name).chmod(0o755)
+        return folder
+
+    def token(self, case_id: str) -> str:
+        """The case's opaque name in this run: another one in each run, and no way back without the run's secret."""
+        return "c" + hmac.new(bytes.fromhex(self.record["secret"]), case_id.encode(), hashlib.sha256).hexdigest()[:16]
+
+    def shuffled(self, cases: Sequence[Case]) -> list[Case]:
+        """The cases in the order of their opaque names, which is random and the same whenever the run goes on."""
+        return sorted(cases, key=lambda case: self.token(case.case_id))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run alone.
+
+        Raises:
+            RunError: Another process has it.
+        """
+        with (self.folder / ".lock").open("a") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(f"{self.folder}: another process is at work on this run; wait for it or end it") from error
+            yield
+
+
+def open_run(
+    runs_dir: Path,
+    benchmark: Benchmark,
+    submission: Submission,
+    cohort: Cohort,
+    image: Mapping[str, Any],
+    session: Mapping[str, Any],
+) -> Run:
+    """Go on with the unfinished run of exactly this evaluation, or begin a new one.
+
+    Args:
+        image: The pinned image, as recorded.
+        session: How the run was started this time (overrides, engine); appended to ``run.json``.
+
+    Raises:
+        RunError: Another process is at work on that run, or a run.json cannot be read.
+    """
+    identity = {
+        "benchmark_sha256": benchmark.sha256,
+        "submission_sha256": submission.sha256,
+        "image_digest": image["digest"],
+        "cohort_sha256": cohort.sha256,
+        "tef_version": tef.__version__,
+    }
+    earlier = list(runs(runs_dir))
+    now = datetime.now(UTC)
+    this = dict(session) | {"started_at": now.isoformat(timespec="seconds")}
+    for run in earlier:
+        if run.record["identity"] == identity and not run.report_file.exists():
+            run = Run(run.folder, dict(run.record) | {"sessions": [*run.record["sessions"], this]})
+            with run.locked():
+                write_json(run.record_file, run.record)
+            return run
+    same = [
+        r
+        for r in earlier
+        if r.record["submission"]["name"] == submission.name and r.record["cohort"]["sha256"] == cohort.sha256
+    ]
+    folder = runs_dir / f"{now:%Y%m%dT%H%M%S}-{benchmark.name}-{submission.name}-{secrets.token_hex(2)}"
+    record = {
+        "schema_version": 1,
+        "run_id": folder.name,
+        "identity": identity,
+        "benchmark": {"name": benchmark.name, "version": benchmark.version, "sha256": benchmark.sha256},
+        "submission": {"name": submission.name, "version": submission.version, "sha256": submission.sha256},
+        "cohort": {"name": cohort.card["name"], "version": cohort.card["version"], "sha256": cohort.sha256},
+        "image": dict(image),
+        "attempt": len(same) + 1,
+        "secret": secrets.token_hex(16),
+        "provenance": provenance(),
+        "sessions": [this],
+    }
+    for name in ("predictions", "logs", "exchange"):
+        (folder / name).mkdir(parents=True, mode=0o700)
+    folder.chmod(0o700)
+    run = Run(folder, record)
+    run.benchmark_folder.mkdir(parents=True)
+    shutil.copyfile(benchmark.folder / "protocol.yaml", run.benchmark_folder / "protocol.yaml")
+    run.submission_folder.mkdir()
+    shutil.copyfile(submission.file, run.submission_folder / "submission.yaml")
+    if (declared := submission.training_data.pixel_sha256_file) is not None:
+        shutil.copyfile(submission.folder / declared, run.submission_folder / declared)
+    # Last: a folder without it is no run, and is not found again.
+    write_json(run.record_file, record)
+    return run
+
+
+def load_run(folder: Path) -> Run:
+    """Open the folder of an earlier run.
+
+    Raises:
+        RunError: It is not one.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        raise RunError(f"{folder}: is not the folder of a run; 'tef list' names them")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RunError(f"{path}: cannot be read ({error}); restore it") from error
+    return Run(folder, record)
+
+
+def runs(runs_dir: Path) -> Iterator[Run]:
+    """Every run, oldest first."""
+    for path in sorted(runs_dir.glob("*/run.json")):
+        yield load_run(path.parent)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace a file in one step, on disk to stay: a crash leaves the old one or the new one, never a piece."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """See `write_json`."""
+    draft = path.with_name(path.name + ".part")
+    with draft.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(path)
+    fsync_folder(path.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Put the names in a folder on disk to stay."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def provenance() -> dict[str, Any]:
+    """What a number may depend on besides its inputs: code, packages, machine."""
+    import psutil
+
+    versions = {name: metadata.version(name) for name in _PACKAGES}
+    return {
+        "tef": tef.__version__,
+        "code": _commit(Path(__file__).parent),
+        "python": platform.python_version(),
+        "packages": versions,
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cpus": os.cpu_count(),
+        "memory_mb": psutil.virtual_memory().total // (1024 * 1024),
+        "gpus": _gpus(),
+        "command": sys.argv[0].rsplit("/", 1)[-1],
+    }
+
+
+def _commit(folder: Path) -> dict[str, Any] | None:
+    """Commit and state of the checkout that this code runs from, or None where it is installed from a package."""
+    if not (folder.parent / ".git").exists() or shutil.which("git") is None:
+        return None
+    git = ("git", "-C", str(folder.parent))
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    if head.returncode != 0:
+        return None
+    changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    return {"commit": head.stdout.strip(), "dirty": bool(changed.stdout.strip())}
+
+
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _gpus() -> list[str]:
+    """Name, memory and driver of each NVIDIA GPU of this host."""
+    if shutil.which("nvidia-smi") is None:
+        return []
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    told = subprocess.run(query, capture_output=True, text=True, check=False, timeout=30)
+    return told.stdout.strip().splitlines() if told.returncode == 0 else []
