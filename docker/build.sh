@@ -11,13 +11,18 @@
 # An image is built again only when something that goes into it has changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Two builds at a time would write to the same folders.
+mkdir -p .build/docker
+[[ -n ${TEF_BUILD_LOCKED:-} ]] || TEF_BUILD_LOCKED=yes exec flock --close .build/docker/lock docker/build.sh "$@"
 source docker/engine.sh
 SHARED=${SHARED:-../shared}
 PYTHON=${PYTHON:-.venv/bin/python}
 
 fail() { echo "docker/build.sh: $1" >&2 && exit 2; }
 
+declare -A checked
 build() {
+  [[ -z ${checked[$1]:-} ]] || return 0
   local name=$1 folder=${1/#hostile-*/hostile} mode='' image=localhost/tef-$1:1 started=$SECONDS parents parent stage inputs file
   [[ $name == hostile-* ]] && mode=${name#hostile-}
   [[ -f docker/$folder/Dockerfile && $name != base && $name != hostile ]] ||
@@ -40,12 +45,18 @@ build() {
   fi
   chmod -R u=rwX,go=rX "$stage"
 
-  inputs=$( (cd "$stage" && find . -type f -exec sha256sum {} + | LC_ALL=C sort && for parent in $parents; do image_id "localhost/tef-$parent:1"; done && echo "$mode") | sha256sum | cut -d ' ' -f 1)
+  inputs=$({
+    (cd "$stage" && find . -type f -exec sha256sum {} + | LC_ALL=C sort)
+    for parent in $parents; do image_id "localhost/tef-$parent:1"; done
+    echo "$mode"
+  } | sha256sum | cut -d ' ' -f 1)
+  checked[$name]=yes
   if [[ $(image_label "$image" tef.inputs) == "$inputs" ]]; then
     echo "$image: up to date"
     return
   fi
   if [[ -f $stage/requirements.txt ]]; then
+    command -v "$PYTHON" >/dev/null || fail "$PYTHON is missing; make the virtual environment, or set PYTHON to a Python with pip"
     "$PYTHON" -m pip download --quiet --no-deps --only-binary :all: --python-version 3.11 \
       --dest "$stage/wheels" --requirement "$stage/requirements.txt" 2>"$stage.log" ||
       fail "$name: the packages of docker/$folder/requirements.txt cannot be downloaded: $(grep ERROR "$stage.log" | tail -1)"
@@ -55,6 +66,4 @@ build() {
 }
 
 [[ $# -gt 0 ]] || fail "which submission? docker/build.sh NAME..."
-mkdir -p .build/docker
-exec 9>.build/docker/lock && flock 9
 for name in "$@"; do build "$name"; done

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from tef.benchmark import Benchmark, load_benchmark
 from tef.compare import Comparison
@@ -19,6 +20,7 @@ from tef.run import Run, runs
 from tef.score import Estimate
 from tef.submission import Submission, load_submission
 
+_PIPE_WIDTH = 300
 _MARKS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
@@ -92,9 +94,14 @@ def progress(benchmark: Benchmark, submission: Submission) -> Iterator[_Counter]
         yield _Bar(bar, f"{submission.name} on {benchmark.name}")
 
 
+def _console() -> Console:
+    # In a file or a pipe nothing is cut to the width of a terminal that is not there.
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH, soft_wrap=not sys.stdout.isatty())
+
+
 def print_result(run: Run, report: Report) -> None:
     """The whole cohort's estimates, the findings, the verdict, and where everything lies."""
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = _console()
     level = f"{100 * report.estimates[0].level:g} % interval"
     title = f"{report.submission['name']} {report.submission['version']} on {report.benchmark['title']}"
     table = Table(title=title, title_justify="left", title_style="bold")
@@ -122,10 +129,10 @@ def _row(estimate: Estimate) -> tuple[str, ...]:
 
 def print_comparison(first: Run, second: Run, comparisons: Sequence[Comparison]) -> None:
     """The differences, first minus second."""
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = _console()
     table = Table(title=f"{first.run_id} minus {second.run_id}", title_justify="left", title_style="bold")
     for name in ("metric", "difference", "interval", "n", "unit", "better"):
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, overflow="fold")
     for item in comparisons:
         d = item.difference
         value = "undefined" if d.value is None else f"{d.value:+.3f}"
@@ -137,13 +144,13 @@ def print_comparison(first: Run, second: Run, comparisons: Sequence[Comparison])
 
 def print_lists(site: Site) -> None:
     """Benchmarks, submissions and runs; what cannot be read is named, not left out."""
-    console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    console = _console()
     benchmarks = Table("benchmark", "version", "task", "cohort", "title", title="Benchmarks", title_justify="left")
     for path in sorted(site.benchmarks.glob("*/protocol.yaml")):
         try:
             benchmark = load_benchmark(path.parent)
         except TefError as error:
-            benchmarks.add_row(path.parent.name, "", "", "", f"[red]{error}")
+            benchmarks.add_row(path.parent.name, "", "", "", Text(str(error), style="red"))
             continue
         there = site.cohort(benchmark.cohort.name)
         cohort = benchmark.cohort.name if there.is_dir() else f"{benchmark.cohort.name} (not at {there})"
@@ -153,7 +160,7 @@ def print_lists(site: Site) -> None:
         try:
             submission = load_submission(path.parent)
         except TefError as error:
-            submissions.add_row(path.parent.name, "", "", f"[red]{error}")
+            submissions.add_row(path.parent.name, "", "", Text(str(error), style="red"))
             continue
         submissions.add_row(submission.name, submission.version, submission.contract, submission.image)
     table = Table("run", "benchmark", "submission", "state", title="Runs", title_justify="left")

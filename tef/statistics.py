@@ -237,13 +237,13 @@ def _spread(statistic: Statistic, patients: Sequence[str], interval: Interval) -
         f"(seed {interval.seed})" + (f", {missing} of them undefined and left out" if missing else "")
     )
     constant = len(defined) > 0 and bool(np.ptp(defined) <= 1e-12 * max(1.0, abs(defined[0])))
+    if constant:
+        method += "; all of them agree, which says little about other patients"
     reason = None
     if len(set(patients)) == 1:
         reason = "no interval: one patient"
     elif missing > _MAX_UNDEFINED_SHARE * len(every):
         reason = f"no interval: undefined in {missing} of {len(every)} bootstrap replicates"
-    elif constant:
-        reason = "no interval: all bootstrap replicates agree, which says nothing about other patients"
     if reason is not None:
         return _Spread(None, None, method, reason, constant, defined)
     low, high = np.quantile(defined, [(1 - interval.level) / 2, (1 + interval.level) / 2])

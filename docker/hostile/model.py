@@ -4,7 +4,8 @@ It is asked about a NIfTI input `scan` and answers with the mask `lesion` (scan 
 `-probability`, with `malignancy`. It answers well but for every third case since its start (`crash-at-7`: every seventh).
 `MODES` says of each mode what it does and how that case must end: `OK`, or the harness's failure code.
 
-`python3 docker/hostile/model.py` prints the table.
+`python3 docker/hostile/model.py` prints the table. A mode runs in its image alone, and every attempt is bounded and leaves
+nothing behind, so that a harness with a hole is found out and not hurt: no packet is sent and no file of others is changed.
 """
 
 import json
@@ -24,12 +25,12 @@ MODES = {
     "never-ready": ("never says that it is ready", "STARTUP_FAILED"),
     "never-answers": ("sleeps", "TIMEOUT"),
     "wrong-case": ("answers for a case that it was not asked about, then sleeps", "TIMEOUT"),
-    "closes-stdout": ("closes its side of the conversation and stays", "NONZERO_EXIT"),
+    "closes-stdout": ("closes its side of the conversation and stays", "TIMEOUT"),
     "crash-at-7": ("exits with status 3, without a word", "NONZERO_EXIT"),
     "exits-with-0": ("exits as if all were well", "NO_OUTPUT"),
-    "oom": ("takes memory until it is stopped, 8 GB at most", "OOM_KILLED"),
+    "oom": ("takes memory until it is stopped, 4 GB at most", "OOM_KILLED"),
     "model-error": ("raises an exception", "MODEL_ERROR"),
-    "nasty-message": ("answers with an error whose message holds markup, control characters and much text", "MODEL_ERROR"),
+    "nasty-message": ("answers with an error of markup, control characters and much text, then once more", "MODEL_ERROR"),
     "ignores-the-end": ("stays when there are no more cases, deaf to SIGTERM", "OK"),
     # It answers, and what it wrote is wrong.
     "no-output": ("says ok and writes nothing", "NO_OUTPUT"),
@@ -37,7 +38,7 @@ MODES = {
     "garbage-probability": ("writes what is not JSON", "MALFORMED_OUTPUT"),
     "text-probability": ("writes the probability as text", "MALFORMED_OUTPUT"),
     "wrong-shape": ("leaves the last slice away", "WRONG_GEOMETRY"),
-    "wrong-place": ("moves the grid by 30 mm", "WRONG_GEOMETRY"),
+    "wrong-place": ("moves the grid by ten voxels", "WRONG_GEOMETRY"),
     "nan": ("writes NaN into the mask", "MALFORMED_OUTPUT"),
     "nan-probability": ("writes NaN", "MALFORMED_OUTPUT"),
     "out-of-range": ("writes a mask of 0 and 255", "MALFORMED_OUTPUT"),
@@ -45,7 +46,7 @@ MODES = {
     "two-outputs": ("writes lesion.nii and lesion.nii.gz", "MALFORMED_OUTPUT"),
     # It answers, and what it wrote is an attack.
     "huge-output": ("writes beside its answer 256 MB in one file, or as much as it may", "OUTPUT_TOO_LARGE"),
-    "sparse-output": ("writes beside its answer a file of 1 TB without content, or as long as it may", "OUTPUT_TOO_LARGE"),
+    "sparse-output": ("writes beside its answer two files of 1 TB without content, or as long as it may", "OUTPUT_TOO_LARGE"),
     "many-files": ("writes 20,000 empty files beside its answer", "OUTPUT_TOO_LARGE"),
     "bomb": ("writes 500 KB of gzip that unpack to 512 MB, on a grid of that size", "WRONG_GEOMETRY"),
     "symlink": ("its output is a link to /etc/passwd", "MALFORMED_OUTPUT"),
@@ -58,13 +59,13 @@ MODES = {
     "floods-stderr": ("prints 200 MB on standard error", "OK"),
     "endless-line": ("prints 200 MB on standard output without an end of line", "OK"),
     # It tries to get out, and answers with an error where it succeeds.
-    "network": ("opens connections and looks for network interfaces", "OK"),
-    "writes-root": ("writes to the root, the program, the inputs and the devices", "OK"),
+    "network": ("looks for network interfaces and routes", "OK"),
+    "writes-root": ("opens files of the root, the program, the inputs and the devices for writing", "OK"),
     "privileges": ("looks for root, capabilities and a way to gain them", "OK"),
     "peeks": ("looks for other cases and for outputs of earlier ones", "OK"),
-    "swaps-folder": ("puts a link to /etc in the place of its output folder", "OK"),
-    "fork-bomb": ("starts up to 2,000 processes", "OK"),
-    "fills-tmp": ("writes up to 2 GB to /tmp", "OK"),
+    "swaps-folder": ("puts a link to /input in the place of its output folder", "OK"),
+    "fork-bomb": ("starts up to 500 processes", "OK"),
+    "fills-tmp": ("writes up to 1 GB to /tmp", "OK"),
     # Contract `folder`.
     "folder-correct": ("answers all cases in one go", "OK"),
     "folder-crash-at-7": ("exits with status 3 at the seventh case", "NONZERO_EXIT"),
@@ -74,6 +75,7 @@ MODES = {
 MODE = os.environ.get("MODE", "")
 AT = 7 if MODE.endswith("crash-at-7") else 3
 MB = b"\0" * 1_000_000
+SHIFT = [[1, 0, 0, 10], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 seen = 0
 
 
@@ -167,7 +169,7 @@ def closes_stdout(scan, folder):
 
 
 def takes_memory(scan, folder):
-    taken = [bytearray(b"\1" * 16_000_000) for _ in range(500)]
+    taken = [bytearray(b"\1" * 16_000_000) for _ in range(250)]
     raise RuntimeError(f"took {len(taken)} times 16 MB and was not stopped")
 
 
@@ -178,7 +180,7 @@ def raises(scan, folder):
 def nasty_message(scan, folder):
     message = "<script>alert(1)</script> \x1b[31m{{7*7}} ${HOME} \u202e " + "x" * 30_000
     tell(json.dumps({"tef": 1, "case": folder.name, "status": "error", "message": message + "\n"}) + "\n")
-    never_again()
+    return {}
 
 
 def two_outputs(scan, folder):
@@ -197,13 +199,14 @@ def huge_output(folder):
 
 
 def sparse_output(folder):
-    with (folder / "more.bin").open("wb") as file:
-        for size in (10**12, 10**9, 10**8, 10**7, 10**6):
-            try:
-                file.truncate(size)
-                return
-            except OSError as error:
-                print("sparse-output:", error)
+    for name in ("more.bin", "still-more.bin"):
+        with (folder / name).open("wb") as file:
+            for exponent in range(40, 10, -1):
+                try:
+                    file.truncate(2**exponent)
+                    break
+                except OSError as error:
+                    print(f"sparse-output: 2**{exponent}: {error}")
 
 
 def many_files(folder):
@@ -259,27 +262,29 @@ def escapes(*attempts):
     return deed
 
 
-def tries_to_write(path):
-    def write(folder):
-        (folder / path if path.startswith("..") else Path(path)).write_text("tef was here")
-
-    return write
-
-
-def connect(host, port):
+def opens(path):
     def attempt(folder):
-        socket.create_connection((host, port), timeout=2).close()
+        there = Path(path).exists()
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND))
+        if not there:
+            os.unlink(path)
+        return path
+
+    return attempt
+
+
+def routes(family, address):
+    def attempt(folder):
+        with socket.socket(family, socket.SOCK_DGRAM) as packets:
+            packets.connect((address, 9))  # asks the kernel for a route and sends nothing
+        return address
 
     return attempt
 
 
 def interfaces(folder):
-    others = [
-        name
-        for _, name in socket.if_nameindex()
-        if name not in ("lo", "tunl0", "sit0", "ip6tnl0", "gre0", "gretap0", "erspan0")
-    ]
-    return others or False
+    up = [name for _, name in socket.if_nameindex() if int(Path(f"/sys/class/net/{name}/flags").read_text(), 16) & 1]
+    return [name for name in up if name != "lo"] or False
 
 
 def privileged(folder):
@@ -302,13 +307,13 @@ def peeks(folder):
 
 def swaps_folder(folder):
     folder.rmdir()
-    folder.symlink_to("/etc")
+    folder.symlink_to("/input")
 
 
 def fork_bomb(folder):
     children = []
     try:
-        for _ in range(2_000):
+        for _ in range(500):
             children.append(os.fork())
             if children[-1] == 0:
                 signal.pause()
@@ -321,7 +326,7 @@ def fork_bomb(folder):
 def fills_tmp(folder):
     files = []
     try:
-        for number in range(2_000):
+        for number in range(1_000):
             files.append(Path(f"/tmp/fill-{number}"))
             files[-1].write_bytes(MB)
     finally:
@@ -343,7 +348,7 @@ MISDEEDS = {
     "garbage-probability": writes("malignancy.json", b"{probability: maybe"),
     "text-probability": writes("malignancy.json", b'{"probability": "0.5"}'),
     "wrong-shape": changes(lambda mask, affine: (mask[..., :-1].astype("uint8"), affine)),
-    "wrong-place": changes(lambda mask, affine: (mask.astype("uint8"), affine + [[0, 0, 0, 30], *[[0] * 4] * 3])),
+    "wrong-place": changes(lambda mask, affine: (mask.astype("uint8"), affine @ SHIFT)),
     "nan": changes(lambda mask, affine: ((mask / mask).astype("float32"), affine)),
     "nan-probability": writes("malignancy.json", b'{"probability": NaN}'),
     "out-of-range": changes(lambda mask, affine: (mask.astype("uint8") * 255, affine)),
@@ -361,15 +366,8 @@ MISDEEDS = {
     "floods-stdout": also(flood(lambda: STDOUT, b"x" * 99 + b"\n", 20)),
     "floods-stderr": also(flood(lambda: 2, b"x" * 99 + b"\n", 200)),
     "endless-line": also(flood(lambda: STDOUT, b"x", 200)),
-    "network": also(escapes(connect("1.1.1.1", 53), connect("169.254.169.254", 80), connect("10.0.2.2", 22), interfaces)),
-    "writes-root": also(
-        escapes(
-            *map(
-                tries_to_write,
-                ("/x", "/etc/passwd", "/app/model.py", "/input/x", "/dev/x", "/dev/shm/../x", "/proc/sysrq-trigger"),
-            )
-        )
-    ),
+    "network": also(escapes(interfaces, routes(socket.AF_INET, "192.0.2.1"), routes(socket.AF_INET6, "2001:db8::1"))),
+    "writes-root": also(escapes(*map(opens, ("/x", "/etc/passwd", "/app/model.py", "/input/x", "/dev/x", "/sys/x")))),
     "privileges": also(escapes(privileged, becomes_root)),
     "peeks": also(escapes(peeks)),
     "swaps-folder": also(escapes(swaps_folder)),
@@ -384,6 +382,8 @@ def main():
         print("\n".join(f"{mode:26} {code:17} {what}" for mode, (what, code) in MODES.items()))
     elif MODE not in MODES:
         sys.exit(f"hostile/model.py: {MODE}: unknown mode; known are {', '.join(MODES)}")
+    elif Path(__file__) != Path("/app/model.py"):
+        sys.exit("hostile/model.py: runs in its image alone; docker/build.sh hostile-MODE builds one")
     elif MODE == "exits-at-start":
         sys.exit(4)
     elif MODE == "never-ready":

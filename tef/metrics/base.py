@@ -4,15 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BeforeValidator
 
 from tef.benchmark import Frozen, Name
-
-Mask = NDArray[np.bool_]
-Floats = NDArray[np.float64]
+from tef.metrics.edges import Floats, Mask, edge_distances_mm
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,21 @@ class Undefined:
 BOTH_EMPTY = Undefined("prediction and reference standard are both empty")
 PREDICTION_EMPTY = Undefined("the prediction is empty, the reference standard is not")
 REFERENCE_EMPTY = Undefined("the reference standard is empty")
+
+
+def _from_zero_to(highest: float) -> BeforeValidator:
+    """A check that speaks of both choices at once, where a plain union would complain twice."""
+
+    def check(value: object) -> object:
+        if value == "undefined" or (isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= highest):
+            return value
+        raise ValueError(f"must be a number from 0 to {highest:g} or 'undefined'")
+
+    return BeforeValidator(check)
+
+
+ShareOrUndefined = Annotated[float | Literal["undefined"], _from_zero_to(1)]
+LengthOrUndefined = Annotated[float | Literal["undefined"], _from_zero_to(1e6)]
 
 
 def or_undefined(value: float | Literal["undefined"], reason: Undefined) -> float | Undefined:
@@ -95,8 +109,6 @@ class MaskPair:
     @cached_property
     def distances_mm(self) -> tuple[Floats, Floats]:
         """Distances from each edge voxel of the prediction to the reference's nearest one, and back; both masks not empty."""
-        from tef.metrics.surface import edge_distances_mm
-
         return edge_distances_mm(self.prediction, self.reference, self.spacing_mm)
 
 

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from tef.metrics.base import Floats, Mask, ProbabilityMetric, ratio
+from tef.metrics.base import ProbabilityMetric, ratio
+from tef.metrics.edges import Floats, Mask
 
 
 class Brier(ProbabilityMetric):

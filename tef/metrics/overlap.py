@@ -1,20 +1,17 @@
 """Overlap and volume of a predicted and a reference mask."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field
-
-from tef.metrics.base import BOTH_EMPTY, REFERENCE_EMPTY, Mask, MaskMetric, MaskPair, Undefined, or_undefined
-
-UnitInterval = Annotated[float, Field(ge=0, le=1, strict=True)]
+from tef.metrics.base import BOTH_EMPTY, REFERENCE_EMPTY, MaskMetric, MaskPair, ShareOrUndefined, Undefined, or_undefined
+from tef.metrics.edges import Mask
 
 
 class Dice(MaskMetric):
     """Twice the common volume over the sum of both."""
 
     metric: Literal["dice"]
-    both_empty: UnitInterval | Literal["undefined"]
+    both_empty: ShareOrUndefined
 
     unit: ClassVar[str] = "1"
     better: ClassVar[Literal["higher"]] = "higher"

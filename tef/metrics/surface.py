@@ -1,8 +1,4 @@
-"""Distances between the surfaces of a predicted and a reference mask.
-
-The surface of a mask is its edge voxels: those that a 6-neighbour erosion (4-neighbour in 2D) removes. Outside the image counts
-as background, so a mask that touches the border has a surface there. A voxel stands for its centre and each counts once.
-"""
+"""Distances between the surfaces of a predicted and a reference mask, from edge voxel to edge voxel (`tef.metrics.edges`)."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
@@ -14,19 +10,17 @@ from tef.metrics.base import (
     BOTH_EMPTY,
     PREDICTION_EMPTY,
     REFERENCE_EMPTY,
-    Floats,
-    Mask,
+    LengthOrUndefined,
     MaskMetric,
     MaskPair,
+    ShareOrUndefined,
     Undefined,
     or_undefined,
 )
-from tef.metrics.overlap import UnitInterval
+from tef.metrics.edges import Mask
 
 # A distance that equals the tolerance on paper may exceed it in the last bit: 3 x 0.1 mm > 0.3 mm.
 _ROUNDING_MM = 1e-6
-# Nearest neighbours are found in a tree of edge voxels or, where these fill much of the box, by its distance transform.
-_DENSE = 1 / 20
 
 
 class HD95(MaskMetric):
@@ -34,7 +28,7 @@ class HD95(MaskMetric):
 
     metric: Literal["hd95"]
     surface: Literal["edge-voxels"]
-    both_empty: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)] | Literal["undefined"]
+    both_empty: LengthOrUndefined
     one_empty: Literal["diagonal", "undefined"]
 
     unit: ClassVar[str] = "mm"
@@ -71,7 +65,7 @@ class NSD(MaskMetric):
     metric: Literal["nsd"]
     surface: Literal["edge-voxels"]
     tolerance_mm: Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
-    both_empty: UnitInterval | Literal["undefined"]
+    both_empty: ShareOrUndefined
 
     unit: ClassVar[str] = "1"
     better: ClassVar[Literal["higher"]] = "higher"
@@ -95,49 +89,3 @@ class NSD(MaskMetric):
     def worst(self, reference: Mask, spacing_mm: Sequence[float]) -> float:
         """0, also where the reference is empty."""
         return 0.0
-
-
-def edge_voxels(mask: Mask) -> Mask:
-    """The voxels of a mask that have a face neighbour outside it; same shape."""
-    padded = np.pad(mask, 1)
-    inside = mask.copy()
-    core = [slice(1, -1)] * mask.ndim
-    for axis, size in enumerate(mask.shape):
-        for start in (0, 2):
-            inside &= padded[(*core[:axis], slice(start, start + size), *core[axis + 1 :])]
-    return mask & ~inside
-
-
-def edge_distances_mm(prediction: Mask, reference: Mask, spacing_mm: Sequence[float]) -> tuple[Floats, Floats]:
-    """Distance of each edge voxel to the nearest edge voxel of the other mask, in millimetres; exact.
-
-    Args:
-        prediction: bool, any shape, not empty.
-        reference: bool, same shape, not empty.
-        spacing_mm: Voxel size along each axis.
-
-    Returns:
-        From the prediction to the reference, one per edge voxel of the prediction; and the other way round.
-    """
-    edges = edge_voxels(prediction), edge_voxels(reference)
-    dense = sum(np.count_nonzero(edge) for edge in edges) > _DENSE * prediction.size
-    measure = _distances_by_transform if dense else _distances_by_tree
-    return measure(*edges, spacing_mm), measure(*edges[::-1], spacing_mm)
-
-
-def _distances_by_tree(edges: Mask, others: Mask, spacing_mm: Sequence[float]) -> Floats:
-    from scipy.spatial import cKDTree
-
-    here, there = np.argwhere(edges), np.argwhere(others)
-    tree = cKDTree(there * np.asarray(spacing_mm), balanced_tree=False, compact_nodes=False)
-    nearest = tree.query(here * np.asarray(spacing_mm))[1]
-    # From whole voxel steps, not from the tree's coordinates, whose rounding would depend on where in the image the mask lies.
-    distances: Floats = np.linalg.norm((here - there[nearest]) * np.asarray(spacing_mm), axis=1)
-    return distances
-
-
-def _distances_by_transform(edges: Mask, others: Mask, spacing_mm: Sequence[float]) -> Floats:
-    from scipy.ndimage import distance_transform_edt
-
-    distances: Floats = distance_transform_edt(~others, sampling=spacing_mm)[edges]
-    return distances

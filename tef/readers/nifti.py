@@ -1,4 +1,4 @@
-"""NIfTI files, read as if an attacker had written them: voxels are unpacked once the header says how many and that is allowed."""
+"""NIfTI files, read as if an attacker had written them: nothing large is unpacked before the header has been checked."""
 
 import gzip
 import zlib

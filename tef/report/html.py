@@ -13,6 +13,7 @@ from tef.report.wording import (
     estimated,
     group_name,
     level,
+    measured,
     metric_names,
     number,
     suppressed,
@@ -22,6 +23,7 @@ from tef.run import Run, write_text
 from tef.score import Estimate
 
 _SEVERITIES = ("error", "warning", "note")
+_UNITS = {"mb": "MB", "bytes": "bytes", "s": "s"}
 _N_WORST = 5
 _MAX_NAMED = 30
 
@@ -43,8 +45,10 @@ def render_html(report: Report) -> str:
         "estimated": estimated,
         "group_name": group_name,
         "level": level,
+        "measured": measured,
         "number": number,
         "plain": plain,
+        "facts": facts,
         "rows": rows,
     }
     template = environment.get_template("report.html.j2")
@@ -58,8 +62,10 @@ def write_html(run: Run, report: Report) -> None:
 
 def plain(value: Any) -> str:
     """A value of a record in one line: lists joined, and never blank."""
-    if value is None or value in ("", [], (), {}):
+    if value is None or value == "":
         return "not provided"
+    if value in ([], (), {}):
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -76,6 +82,16 @@ def rows(record: Mapping[str, Any], *without: str) -> list[tuple[str, str]]:
     return [(key, plain(value)) for key, value in record.items() if key not in without]
 
 
+def facts(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The harness's own record as rows, ``memory_mb`` named ``memory (MB)``."""
+    named = []
+    for key, value in record.items():
+        stem, _, unit = key.rpartition("_")
+        name = f"{stem} ({_UNITS[unit]})" if stem and unit in _UNITS else key
+        named.append((name.replace("_", " "), plain(value)))
+    return named
+
+
 def _views(report: Report) -> dict[str, Any]:
     """What the template shows besides the report itself; the report is all that it is made from."""
     primary = report.benchmark["primary"]
@@ -85,7 +101,7 @@ def _views(report: Report) -> dict[str, Any]:
         "names": metric_names(report),
         "primary": report.estimate(primary),
         "whole": sorted(whole, key=lambda e: e.metric != primary),
-        "methods": list(dict.fromkeys(e.method for e in whole)),
+        "methods": list(dict.fromkeys(e.method for e in report.estimates if e.subgroup is None or e.value is not None)),
         "subgroups": [e for e in report.estimates if e.subgroup is not None and e.metric == primary],
         "secondary": [e.metric for e in whole if e.metric != primary],
         "criteria": _criteria(report),
@@ -100,9 +116,9 @@ def _views(report: Report) -> dict[str, Any]:
     }
 
 
-def _plots(segmentation: bool) -> dict[str, Callable[[Report], str | None]]:
+def _plots(segmentation: bool) -> Mapping[str, Callable[[Report], str | None]]:
     """Name in the template to what draws it."""
-    forest = {"forest": plots.forest_plot}
+    forest: dict[str, Callable[[Report], str | None]] = {"forest": plots.forest_plot}
     if segmentation:
         return forest | {"cases": plots.cases_plot, "strip": plots.strip_plot}
     return forest | {"roc": plots.roc_plot, "reliability": plots.reliability_plot, "distribution": plots.distribution_plot}
@@ -127,9 +143,11 @@ def _criteria(report: Report) -> list[dict[str, Any]]:
         unit = estimate.unit if estimate else RATIO
         table.append(
             {
-                "claim": f"{names[criterion['metric']]} {'at least' if at_least else 'at most'} {with_unit(f'{bound:g}', unit)}",
+                "claim": " ".join(
+                    (names[criterion["metric"]], "at least" if at_least else "at most", with_unit(f"{bound:g}", unit))
+                ),
                 "subgroup": criterion["subgroup"],
-                "found": with_unit(estimated(estimate, bound), unit) if estimate else "undefined: the cohort has no such subgroup",
+                "found": measured(estimate, bound) if estimate else "undefined: the cohort has no such subgroup",
                 "estimate": estimate,
                 "met": decision.met,
                 "sentence": decision.text,

@@ -119,7 +119,7 @@ def forest_plot(report: Report) -> str | None:
         axes.set_ylim(len(rows) - 0.4, -0.6)
         margin = 0.06 * (max(ends) - min(ends)) or 0.05
         axes.set_xlim(min(ends) - margin, max(ends) + margin)
-        axes.grid(visible=False, axis="y")
+        axes.grid(visible=False)
         axes.set(xlabel=f"{_axis(name, overall)}, {level(overall.level)} interval")
         told = [
             f"{'whole cohort' if row.subgroup is None else group_name(row.subgroup)} {estimated(row)}, n = {row.n_used}"
@@ -150,7 +150,9 @@ def roc_plot(report: Report) -> str | None:
                 axes.plot([1 - specificity.high, 1 - specificity.low], [y, y], color=VERMILLION, linewidth=1.4)
             threshold = report.benchmark["operating_point"]
             axes.plot([x], [y], "D", color=VERMILLION, markersize=6, label=f"operating point, threshold {threshold:g}")
-        _unit_square(axes)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
+        axes.set_box_aspect(1)
         axes.set(xlabel="1 − specificity", ylabel="Sensitivity")
         axes.legend(loc="lower right")
         return inline_svg(figure, "roc", _roc_alt(report, point))
@@ -161,14 +163,15 @@ def reliability_plot(report: Report) -> str | None:
     curve = _curve(report, "reliability")
     if curve is None:
         return None
-    with figure_of((_SQUARE[0], 5.0)) as figure:
+    with figure_of((_SQUARE[0], 5.1)) as figure:
         axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), label="perfect calibration")
         if curve.low:
             label = f"{level(report.estimates[0].level)} interval"
             axes.vlines(curve.x, curve.low, curve.high, color=BLUE, linewidth=1.4, label=label)
         axes.plot(curve.x, curve.y, "o", color=BLUE, markersize=5, label="observed in a bin")
-        _unit_square(axes)
+        axes.set_xlim(-0.02, 1.02)
+        axes.set_ylim(-0.02, 1.02)
         axes.set(ylabel="Observed frequency (reference standard)")
         axes.legend(loc="upper left")
         below.bar(curve.x, curve.n, width=0.05, color=MUTED)
@@ -300,12 +303,6 @@ def _range(values: Any, unit: str) -> tuple[float, float]:
     high = max(high, 1.0) if unit == RATIO else high or 1.0
     margin = 0.03 * (high - low)
     return low - margin, high + margin
-
-
-def _unit_square(axes: Any) -> None:
-    axes.set_xlim(-0.02, 1.02)
-    axes.set_ylim(-0.02, 1.02)
-    axes.set_box_aspect(1)
 
 
 def _whole_numbers(axis: Any) -> None:

@@ -43,6 +43,12 @@ def estimated(estimate: Estimate, bound: float | None = None) -> str:
     return f"{value} [{number(estimate.low, estimate.unit, bound)}, {number(estimate.high, estimate.unit, bound)}]"
 
 
+def measured(estimate: Estimate, bound: float | None = None) -> str:
+    """As `estimated`, with the unit where there is a value that has one."""
+    text = estimated(estimate, bound)
+    return text if estimate.value is None else with_unit(text, estimate.unit)
+
+
 def level(estimate_level: float) -> str:
     """Such as ``95 %``."""
     return f"{100 * estimate_level:g} %"

@@ -139,11 +139,8 @@ def _track(uri: str, database: Path | None, run: Run, report: Report) -> tuple[s
         client.log_batch(id_, tags=some)
     client.set_terminated(id_, "FINISHED", facts.finished_ms)
     record = {"uri": uri, "experiment": facts.experiment, "run_name": facts.name, "mlflow_run_id": id_}
-    if database is None:
-        where = f"{uri}/#/experiments/{experiment_id}/runs/{id_} (experiment {facts.experiment}, run {facts.name})"
-    else:
-        where = f"{_command(uri)}  # experiment {facts.experiment}, run {facts.name}"
-    return where, record
+    look = f"{uri}/#/experiments/{experiment_id}/runs/{id_}" if database is None else _command(uri)
+    return f"MLflow: experiment {facts.experiment}, run {facts.name}: {look}", record
 
 
 def _command(uri: str) -> str:

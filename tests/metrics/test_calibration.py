@@ -9,10 +9,12 @@ BRIER = Brier(metric="brier")
 
 
 def ece(bins, binning="equal-width"):
+    """A metric of so many bins."""
     return ECE(metric="ece", bins=bins, binning=binning)
 
 
 def one(metric, labels, probabilities, weights=None):
+    """Value in a single sample."""
     weights = np.ones((1, len(labels))) if weights is None else np.array([weights])
     return metric.estimate(np.array(labels, dtype=bool), np.array(probabilities, dtype=float), weights)[0]
 

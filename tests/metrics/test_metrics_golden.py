@@ -15,6 +15,7 @@ if not CASES:
 
 
 def build(kind, **arguments):
+    """A metric as a protocol entry would give it."""
     return METRICS[kind].model_validate({"metric": kind, **arguments})
 
 
@@ -66,6 +67,7 @@ def test_auroc_of_two_models_equals_proc(name):
 
 
 def auroc(labels, scores):
+    """Of scores of any scale."""
     ranks = np.unique(np.array(scores), return_inverse=True)[1]
     return build("auroc").estimate(np.array(labels) == 1, ranks / len(ranks), np.ones((1, len(ranks))))[0]
 

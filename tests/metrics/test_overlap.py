@@ -13,6 +13,7 @@ SPACING_MM = (1.0, 2.0, 5.0)
 
 
 def mask(*voxels):
+    """A 4 x 4 x 4 mask of these voxels."""
     array = np.zeros((4, 4, 4), dtype=bool)
     for voxel in voxels:
         array[voxel] = True

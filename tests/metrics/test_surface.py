@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tef.metrics import surface
+from tef.metrics import base, edges
 from tef.metrics.base import MaskPair, Undefined
-from tef.metrics.surface import HD95, NSD, edge_voxels
+from tef.metrics.edges import edge_voxels
+from tef.metrics.surface import HD95, NSD
 
 BOTH = Undefined("prediction and reference standard are both empty")
 NO_PREDICTION = Undefined("the prediction is empty, the reference standard is not")
@@ -17,10 +18,12 @@ NO_REFERENCE = Undefined("the reference standard is empty")
 
 
 def hd95(both_empty=0.0, one_empty="diagonal"):
+    """HD95 with these rules for empty masks."""
     return HD95(metric="hd95", surface="edge-voxels", both_empty=both_empty, one_empty=one_empty)
 
 
 def nsd(tolerance_mm, both_empty=1.0):
+    """NSD at this tolerance."""
     return NSD(metric="nsd", surface="edge-voxels", tolerance_mm=tolerance_mm, both_empty=both_empty)
 
 
@@ -108,7 +111,7 @@ def test_empty_masks_count_as_the_protocol_says(prediction, reference, expected)
 
 @pytest.mark.parametrize("empty", [True, False])
 def test_a_failed_case_counts_as_the_worst(empty):
-    """The diagonal or 0, whether or not there was something to find, and also where the protocol calls one empty mask undefined."""
+    """The diagonal or 0, whether or not there was something to find, also where one empty mask is undefined by protocol."""
     reference = np.full((3, 4), not empty)
     assert hd95(one_empty="undefined").worst(reference, (1, 1)) == 5
     assert nsd(2.0).worst(reference, (1, 1)) == 0
@@ -123,9 +126,9 @@ def test_both_ways_of_finding_neighbours_equal_the_full_table(seed, dense):
     spacing_mm = tuple(random.uniform(0.3, 5, size=3))
     if not prediction.any() or not reference.any():
         return
-    edges = edge_voxels(prediction), edge_voxels(reference)
-    measure = surface._distances_by_transform if dense else surface._distances_by_tree
-    found = measure(*edges, spacing_mm), measure(*edges[::-1], spacing_mm)
+    both = edge_voxels(prediction), edge_voxels(reference)
+    measure = edges._distances_by_transform if dense else edges._distances_by_tree
+    found = measure(*both, spacing_mm), measure(*both[::-1], spacing_mm)
     for ours, theirs in zip(found, by_hand(prediction, reference, spacing_mm), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
@@ -151,8 +154,8 @@ def test_the_place_in_the_image_and_the_order_of_axes_do_not_matter(seed):
 def test_a_mask_pair_measures_its_distances_once(monkeypatch):
     """HD95 and two NSDs of one case cost one search."""
     calls = []
-    real = surface.edge_distances_mm
-    monkeypatch.setattr(surface, "edge_distances_mm", lambda *arguments: calls.append(1) or real(*arguments))
+    real = base.edge_distances_mm
+    monkeypatch.setattr(base, "edge_distances_mm", lambda *arguments: calls.append(1) or real(*arguments))
     random = np.random.default_rng(1)
     pair = MaskPair(blob(random, (9, 9, 9)), blob(random, (9, 9, 9)), (1, 1, 1))
     for metric in (hd95(), nsd(1.0), nsd(2.0)):

@@ -2,12 +2,8 @@
 
 from pathlib import Path
 
-import nibabel
 import numpy as np
-import pydicom
 import pytest
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from tef.cohort import pixel_sha256
 from tef.errors import CohortError
@@ -21,6 +17,9 @@ HU = np.random.default_rng(0).integers(-1000, 1000, (6, 5, 4)).astype(np.int16) 
 
 def write(path, plane, z_mm, orientation=(1, 0, 0, 0, 1, 0), intercept="-1024", slope="1", **changes):
     """One CT slice of 0.5 mm rows and 0.8 mm columns at x = -10, y = 20."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = CTImageStorage
@@ -62,6 +61,8 @@ def test_a_series_is_sorted_by_position_and_rescaled(tmp_path):
 
 def test_the_same_image_has_the_same_pixels_in_dicom_and_nifti(tmp_path):
     """So that a training image is recognised whatever it is stored as; also as floats and with its axes turned."""
+    import nibabel
+
     expected = pixel_sha256(read_pixels(write_series(tmp_path / "ct")))
     affine = np.array([[-0.8, 0, 0, 10], [0, -0.5, 0, -20], [0, 0, 2.5, 0], [0, 0, 0, 1]])
     turned = affine.copy()
@@ -101,7 +102,9 @@ def test_a_single_slice_takes_its_thickness(tmp_path):
 
 def test_missing_and_double_slices_are_named(tmp_path):
     """Uneven steps mean a missing slice; no step means a double one."""
-    with pytest.raises(CohortError, match=r"slices lie 2.5 to 5 mm apart, up to .* mm off even steps; every slice of the series, once"):
+    with pytest.raises(
+        CohortError, match=r"slices lie 2.5 to 5 mm apart, up to .* mm off even steps; every slice of the series, once"
+    ):
         read_series(write_series(tmp_path / "gap", (0, 2.5, 5, 10)))
     with pytest.raises(CohortError, match=r"two slices lie 0 mm apart; each position once"):
         read_series(write_series(tmp_path / "double", (0, 2.5, 2.5, 5)))
@@ -158,6 +161,8 @@ def test_a_broken_nifti_image_is_the_data_holders(tmp_path):
 @pytest.mark.real
 def test_a_real_series_lies_where_its_headers_say():
     """A CT of three slices and a PET series: every slice's first pixel is found at its ImagePositionPatient."""
+    import pydicom
+
     folders = [SHARED / "dicom-seg/dcmqi/ct-3slice", SHARED / "sts-dicom/STS_002/PET/image"]
     if not all(folder.is_dir() for folder in folders):
         pytest.skip(f"{SHARED} is not here")

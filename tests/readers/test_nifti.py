@@ -4,7 +4,6 @@ import gzip
 import itertools
 import tracemalloc
 
-import nibabel
 import numpy as np
 import pytest
 
@@ -16,12 +15,12 @@ MASK = np.zeros((4, 5, 6), dtype=np.uint8)
 MASK[1, 2, 3] = MASK[1, 2, 4] = 1
 
 
-def save(folder, array, affine=AFFINE, name="tumour.nii.gz", **header):
-    image = nibabel.Nifti1Image(array, affine)
-    for key, value in header.items():
-        image.header[key] = value
+def save(folder, array, affine=AFFINE, name="tumour.nii.gz"):
+    """Write a NIfTI file."""
+    import nibabel
+
     path = folder / name
-    nibabel.save(image, path)
+    nibabel.save(nibabel.Nifti1Image(array, affine, dtype=array.dtype), path)
     return path
 
 
@@ -52,7 +51,9 @@ def test_any_number_type_may_hold_0_and_1(tmp_path, dtype):
 
 
 def test_a_mask_stored_with_a_scaling_is_read(tmp_path):
-    """nibabel stores floats under an integer header as scaled integers, so that 0 and 1 come back off by rounding."""
+    """Floats under an integer header are stored as scaled integers, so that 0 and 1 come back off by rounding."""
+    import nibabel
+
     image = nibabel.Nifti1Image(MASK.astype(np.float32), AFFINE)
     image.set_data_dtype(np.int16)
     nibabel.save(image, tmp_path / "tumour.nii.gz")
@@ -105,6 +106,7 @@ def test_grids_are_compared_by_their_corners():
 
 
 def nan_mask():
+    """One voxel is no number."""
     array = MASK.astype(np.float32)
     array[0, 0, 0] = np.nan
     return array
@@ -114,7 +116,10 @@ def nan_mask():
     ("array", "message"),
     [
         (MASK * 2, "tumour.nii.gz: 2 voxels are neither 0 nor 1, the first is 2; a mask holds 0 and 1 alone"),
-        (MASK.astype(np.float32) / 2, "tumour.nii.gz: 2 voxels are neither 0 nor 1, the first is 0.5; a mask holds 0 and 1 alone"),
+        (
+            MASK.astype(np.float32) / 2,
+            "tumour.nii.gz: 2 voxels are neither 0 nor 1, the first is 0.5; a mask holds 0 and 1 alone",
+        ),
         (nan_mask(), "tumour.nii.gz: 1 voxels are neither 0 nor 1, the first is nan; a mask holds 0 and 1 alone"),
         (MASK[0], "tumour.nii.gz: has the dimensions 5 x 6; three, each at least 1"),
         (np.stack([MASK, MASK], axis=3), "tumour.nii.gz: has the dimensions 4 x 5 x 6 x 2; three, each at least 1"),
@@ -162,9 +167,15 @@ def _longer(path):
         (_longer, r"^tumour.nii.gz: holds more data than its header declares; header and voxels alone$"),
         (lambda p: p.write_bytes(b"not gzip at all"), r"^tumour.nii.gz: the compressed file is damaged \(Not a gzipped file"),
         (lambda p: p.write_bytes(b""), r"^tumour.nii.gz: ends after 0 of 4 bytes; a complete NIfTI file$"),
-        (lambda p: p.write_bytes(gzip.compress(b"\0" * 500)), r"^tumour.nii.gz: is not a NIfTI file; a NIfTI-1 or NIfTI-2 file"),
+        (
+            lambda p: p.write_bytes(gzip.compress(b"\0" * 500)),
+            r"^tumour.nii.gz: is not a NIfTI file; a NIfTI-1 or NIfTI-2 file",
+        ),
         (lambda p: patched(p, 70, b"\x63\x63"), r"^tumour.nii.gz: the NIfTI header is not valid \(.*\)"),
-        (lambda p: patched(p, 344, b"ni1\0"), r"^tumour.nii.gz: is half of a NIfTI pair; one file that holds header and voxels$"),
+        (
+            lambda p: patched(p, 344, b"ni1\0"),
+            r"^tumour.nii.gz: is half of a NIfTI pair; one file that holds header and voxels$",
+        ),
         (lambda p: patched(p, 42, b"\xff\xff"), r"^tumour.nii.gz: has the dimensions -1 x 5 x 6; three, each at least 1$"),
         (lambda p: patched(p, 40, b"\x09\x00"), r"^tumour.nii.gz: has the dimensions none; three, each at least 1$"),
         (lambda p: patched(p, 123, b"\x01"), r"^tumour.nii.gz: the header gives metres or microns; millimetres$"),
@@ -172,7 +183,10 @@ def _longer(path):
         (lambda p: patched(p, 280, np.float32(np.nan).tobytes()), r"^tumour.nii.gz: the affine is not finite"),
         (lambda p: patched(p, 280, b"\0" * 12), r"^tumour.nii.gz: the affine is not finite or has an axis of no length"),
         (lambda p: patched(p, 284, np.float32(0.5).tobytes()), r"^tumour.nii.gz: the axes are not at right angles"),
-        (lambda p: patched(p, 112, np.float32([np.inf, 0]).tobytes()), r"^tumour.nii.gz: the header scales voxels by inf and adds 0"),
+        (
+            lambda p: patched(p, 112, np.float32([np.inf, 0]).tobytes()),
+            r"^tumour.nii.gz: the header scales voxels by inf and adds 0",
+        ),
     ],
 )
 def test_a_damaged_or_forged_file_is_refused(tmp_path, damage, message):

@@ -1,6 +1,5 @@
 """Finding and checking what a model returned."""
 
-import nibabel
 import numpy as np
 import pytest
 
@@ -15,8 +14,11 @@ from tef.readers import (
 )
 
 
-def save(path, shape=(4, 5, 6), affine=None, dtype=np.uint8, value=1):
-    nibabel.save(nibabel.Nifti1Image(np.full(shape, value, dtype=dtype), np.eye(4) if affine is None else affine), path)
+def save(path, shape=(4, 5, 6), affine=None, value=1):
+    """Write a mask of one value."""
+    import nibabel
+
+    nibabel.save(nibabel.Nifti1Image(np.full(shape, value, dtype=np.uint8), np.eye(4) if affine is None else affine), path)
     return path
 
 
@@ -95,7 +97,9 @@ def test_a_fault_of_the_reference_is_the_data_holders(tmp_path):
     broken = tmp_path / "reference.nii.gz"
     broken.write_bytes(b"garbage")
     for read in (lambda: check_output(output, "mask", broken), lambda: read_reference_mask(broken)):
-        with pytest.raises(CohortError, match=r"^reference standard .*/reference.nii.gz: cannot be read \(.*\); restore the cohort$"):
+        with pytest.raises(
+            CohortError, match=r"^reference standard .*/reference.nii.gz: cannot be read \(.*\); restore the cohort$"
+        ):
             read()
     with pytest.raises(CohortError, match=r"absent.nii: cannot be read"):
         read_reference_mask(tmp_path / "absent.nii")
