@@ -128,7 +128,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 def _tell(config: "Configuration", run: "Run") -> int:
     from tef.report import load_report
 
-    where = config.tracker.track(run, load_report(run))
+    with run.locked():
+        where = config.tracker.track(run, load_report(run))
     if where:
         print(where)
     return 0

@@ -62,6 +62,7 @@ def assess(
         decisions=decisions,
         findings=tuple(_findings(run, submission, cohort, outcomes)),
         definitions={metric.key: metric.definition for metric in metrics},
+        better={metric.key: metric.better for metric in metrics},
         estimates=tuple(estimates),
         curves=_curves(benchmark, cohort, scores),
         cases=_case_results(run, cohort, outcomes, scores, groups),
@@ -222,7 +223,9 @@ def _findings(run: Run, submission: Submission, cohort: Cohort, outcomes: Mappin
         text = f"The cohort has fewer than {_FEW_PATIENTS} patients: bootstrap intervals tend to be too narrow."
         findings.append(Finding("warning", "cohort", text))
     if (sessions := len(run.record["sessions"])) > 1:
-        findings.append(Finding("note", "run", f"The run was interrupted and resumed: {sessions} sessions. No case ran twice."))
+        findings.append(
+            Finding("note", "run", f"The run was interrupted and resumed: {sessions} sessions; no finished case was run again.")
+        )
     if (attempt := run.record["attempt"]) > 1:
         text = (
             f"This is attempt {attempt} of this submission on this cohort at this site; repeated looks make results optimistic."

@@ -30,9 +30,10 @@ def hand_over(names: list[str]) -> None:
     images = [f"localhost/tef-{name}:1" for name in names]
     stale = [image for image in images if image_id("podman", image) != image_id("docker", image)]
     if stale:
-        save = subprocess.Popen(["podman", "save", "--quiet", "--multi-image-archive", *stale], stdout=subprocess.PIPE)
-        subprocess.run(["docker", "load", "--quiet"], stdin=save.stdout, check=True, capture_output=True)
-        assert save.wait() == 0
+        command = ["podman", "save", "--quiet", "--multi-image-archive", *stale]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as save:
+            subprocess.run(["docker", "load", "--quiet"], stdin=save.stdout, check=True, capture_output=True)
+        assert save.returncode == 0
 
 
 def image_id(engine: str, image: str) -> str | None:
@@ -55,9 +56,9 @@ def docker(folder: Path) -> subprocess.Popen[bytes] | None:
         return None
     if shutil.which("dockerd") is None or os.geteuid() != 0:
         no_engine("Docker is not up, and this user cannot start it")
-    log = (folder / "dockerd.log").open("wb")
     command = ["dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false"]
-    daemon = subprocess.Popen(command, stdout=log, stderr=log)
+    with (folder / "dockerd.log").open("wb") as log:
+        daemon = subprocess.Popen(command, stdout=log, stderr=log)
     for _ in range(120):
         if _docker_answers():
             return daemon

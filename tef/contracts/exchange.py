@@ -135,10 +135,11 @@ def _take(handle: int, file: str, target: Path, run: Run, limit_mb: float) -> Ou
             raise
         # A link, a socket, something unreadable or gone again: whatever it is, it is not an answer.
         raise CaseFailed(FailureCode.MALFORMED_OUTPUT, "collect", f"{file} cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(source).st_mode):
+        os.close(source)
+        raise CaseFailed(FailureCode.MALFORMED_OUTPUT, "collect", f"{file} is not a regular file")
     digest, size = hashlib.sha256(), 0
     with open(source, "rb", buffering=0) as stream, target.open("wb") as kept:
-        if not stat.S_ISREG(os.fstat(source).st_mode):
-            raise CaseFailed(FailureCode.MALFORMED_OUTPUT, "collect", f"{file} is not a regular file")
         while chunk := stream.read(_CHUNK):
             size += len(chunk)
             if size > limit_mb * 1024 * 1024:

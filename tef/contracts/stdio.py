@@ -4,6 +4,7 @@ import json
 import os
 import selectors
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -60,8 +61,8 @@ class Conversation:
             raise ValueError("the container's streams must be pipes")
         self._stdin = process.stdin
         self._log = log
-        self._buffer = b""
-        self._overlong = False
+        self._lines: deque[bytes] = deque()
+        self._rest = b""
         self._selector = selectors.DefaultSelector()
         for stream, is_answer in ((process.stdout, True), (process.stderr, False)):
             os.set_blocking(stream.fileno(), False)
@@ -71,7 +72,7 @@ class Conversation:
         """Stop listening, after a last and bounded look at what is there."""
         for _ in range(_LAST_READS):
             self._read(0)
-        self._log.write(self._buffer)
+        self._log.write(b"\n".join([*self._lines, self._rest]))
         self._selector.close()
 
     def send(self, message: dict[str, Any]) -> None:
@@ -97,7 +98,8 @@ class Conversation:
         deadline = time.monotonic() + timeout_s
         watched = time.monotonic()
         while True:
-            while (line := self._next_line()) is not None:
+            while self._lines:
+                line = self._lines.popleft()
                 message = _object(line)
                 if message is not None and wanted(message):
                     return message
@@ -111,16 +113,13 @@ class Conversation:
             if not self._read(min(_POLL_S, deadline - now)):
                 raise Ended
 
-    def _next_line(self) -> bytes | None:
-        line, newline, rest = self._buffer.partition(b"\n")
-        if newline:
-            self._buffer = rest
-            overlong, self._overlong = self._overlong, False
-            return b"[end of an overlong line]" if overlong else line
-        if len(self._buffer) > _MAX_LINE:
-            self._log.write(self._buffer)
-            self._buffer, self._overlong = b"", True
-        return None
+    def _take(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        self._lines.extend(lines)
+        if len(self._rest) > _MAX_LINE:
+            # Longer than any answer: it goes to the log in pieces, and no piece of it is taken for a line.
+            self._log.write(self._rest)
+            self._rest = b"."
 
     def _read(self, timeout_s: float) -> bool:
         """Take in what is there; False once standard output is closed."""
@@ -128,7 +127,7 @@ class Conversation:
         for key, _ in self._selector.select(timeout_s):
             data = os.read(key.fd, _CHUNK)
             if key.data:
-                self._buffer += data
+                self._take(data)
                 open_ = open_ and bool(data)
             elif data:
                 self._log.write(data)

@@ -119,6 +119,8 @@ class _Session:
             raise
         model_s = time.monotonic() - asked
         if answer["status"] != "ok":
+            # Too much output ends in an error inside the model: say what it did, not what it says.
+            check_size(self._folder / "output", limits.output_mb)
             raise CaseFailed(FailureCode.MODEL_ERROR, "predict", str(answer.get("message", "no message"))[:300])
         outputs = collect(case, slot.benchmark, slot.run, self._folder / "output" / token)
         return Prediction(case.case_id, outputs, round(model_s, 4), round(time.monotonic() - began, 4))

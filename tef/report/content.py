@@ -86,6 +86,7 @@ class Report:
         accepted: Every criterion of the protocol is met.
         decisions: One for each acceptance criterion, in the protocol's order.
         definitions: Metric to its definition in words.
+        better: Metric to the direction that is better, ``higher`` or ``lower``.
         estimates: Whole cohort first, then subgroups, in the protocol's order.
     """
 
@@ -99,6 +100,7 @@ class Report:
     decisions: tuple[Decision, ...]
     findings: tuple[Finding, ...]
     definitions: Mapping[str, str]
+    better: Mapping[str, str]
     estimates: tuple[Estimate, ...]
     curves: tuple[Curve, ...]
     cases: tuple[CaseResult, ...]

@@ -102,6 +102,7 @@ def _views(report: Report) -> dict[str, Any]:
         "primary": report.estimate(primary),
         "whole": sorted(whole, key=lambda e: e.metric != primary),
         "methods": list(dict.fromkeys(e.method for e in report.estimates if e.subgroup is None or e.value is not None)),
+        "n_methods_whole": len({e.method for e in whole}),
         "subgroups": [e for e in report.estimates if e.subgroup is not None and e.metric == primary],
         "secondary": [e.metric for e in whole if e.metric != primary],
         "criteria": _criteria(report),

@@ -111,7 +111,9 @@ def forest_plot(report: Report) -> str | None:
                     axes.plot([row.low, row.high], [y, y], color=BLUE, linewidth=1.8)
                 whole = row.subgroup is None
                 axes.plot([row.value], [y], "D" if whole else "o", color=BLUE, markersize=6 if whole else 5)
-            text = estimated(row) if row.value is not None else f"not estimated: {row.reason}"
+            text = f"not estimated: {row.reason}" if row.value is None else estimated(row)
+            if row.value is not None and row.low is None:
+                text = f"{number(row.value, row.unit)} [no interval]"
             colour = MUTED if row.value is None else INK
             axes.text(1.03, y, _cut(text, 42), transform=axes.get_yaxis_transform(), va="center", fontsize=8, color=colour)
         labels = ["Whole cohort" if row.subgroup is None else _short(row.subgroup) for row in rows]

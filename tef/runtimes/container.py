@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from tef.benchmark import Limits
 from tef.errors import ConfigError
 from tef.sandbox import ContainerSpec, Mount
 
@@ -61,7 +62,7 @@ def container_args(engine: EngineName, spec: ContainerSpec, *, oci_runtime: str 
         "--tmpfs", f"{_TMP}:rw,nosuid,nodev,mode=1777,size={limits.tmp_mb}m",
         "--ulimit", f"nofile={limits.open_files}:{limits.open_files}",
         "--ulimit", f"nproc={_NPROC}:{_NPROC}",
-        "--ulimit", f"fsize={_bytes(limits.output_mb)}:{_bytes(limits.output_mb)}",
+        "--ulimit", f"fsize={_file_limit(limits)}:{_file_limit(limits)}",
         "--ulimit", "core=0:0",
     ]  # fmt: skip
     if engine == "podman":
@@ -76,8 +77,9 @@ def container_args(engine: EngineName, spec: ContainerSpec, *, oci_runtime: str 
     return [*args, spec.image]
 
 
-def _bytes(megabytes: float) -> int:
-    return int(megabytes * 1024 * 1024)
+def _file_limit(limits: Limits) -> int:
+    # One byte more than an output may have, so that a file at the kernel's limit is seen to be too large.
+    return int(limits.output_mb * 1024 * 1024) + 1
 
 
 def _mount(mount: Mount) -> str:

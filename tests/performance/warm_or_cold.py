@@ -1,7 +1,7 @@
-"""What the harness costs a case beyond the model's own time: a warm worker against one container start per case, in one run.
+"""What the harness costs a case beyond the model's own time: a warm worker against one container start per case.
 
-Run by hand: ``.venv/bin/python tests/performance/warm_or_cold.py [--cases 20] [--rounds 5]``. Needs Podman and the image
-``localhost/tef-hostile-correct:1`` (``docker/build.sh hostile-correct``). The arms take turns within each round, so that a drift
+Run by hand: ``.venv/bin/python tests/performance/warm_or_cold.py [--cases 20] [--rounds 5]``. Needs Podman and the
+image ``localhost/tef-hostile-correct:1`` (``docker/build.sh hostile-correct``). The arms take turns within each round, so that a drift
 of the machine's speed hits all; medians over rounds, ratios first.
 """
 
@@ -34,7 +34,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = measure(Path(folder), arguments.cases, arguments.rounds)
-    print(f"{arguments.cases} cases, {arguments.rounds} rounds, medians over rounds of seconds a case beyond the model's own time\n")
+    print(
+        f"{arguments.cases} cases, {arguments.rounds} rounds; seconds a case beyond the model's own time, medians over rounds\n"
+    )
     warm = statistics.median(rows["warm worker, between cases"])
     print(f"{'':44}{'ratio':>9}{'median s':>11}{'min s':>10}{'max s':>10}")
     for name, values in rows.items():
@@ -77,7 +79,9 @@ def measure(folder: Path, n_cases: int, rounds: int) -> dict[str, list[float]]:
 
         bare = []
         for number in range(3):
-            args = container_args("podman", slot.spec(1000 + number), oci_runtime=runtime.facts()["oci_runtime"], rootless=False)
+            args = container_args(
+                "podman", slot.spec(1000 + number), oci_runtime=runtime.facts()["oci_runtime"], rootless=False
+            )
             args[-1:] = ["--rm", "--entrypoint", "true", args[-1]]
             began = time.monotonic()
             subprocess.run(["podman", *args], check=True, stdin=subprocess.DEVNULL, capture_output=True)

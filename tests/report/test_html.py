@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tef.report import Finding, Report
+from tef.report import Finding, Report, load_report, write_report
 from tef.report.html import render_html, write_html
 from tef.report.wording import estimated
 from tef.run import Run
@@ -295,3 +295,18 @@ def test_written_page_is_the_rendered_one(tmp_path, report: Report) -> None:
     write_html(Run(tmp_path, {}), report)
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == render_html(report)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_page_of_a_report_read_back_is_the_same(tmp_path, report: Report) -> None:
+    """Made again from ``report.json``, the page does not change by a byte."""
+    write_report(Run(tmp_path, {}), report)
+    assert render_html(load_report(Run(tmp_path, {}))) == render_html(report)
+
+
+def test_subgroup_with_another_method_refers_to_it(classification) -> None:
+    """Where a proportion is 1 in a subgroup, the cell points to the Wilson interval in the list of methods."""
+    report = classification(n_cases=60, failed={}, skill=4.0)
+    other = next(e for e in report.estimates if e.subgroup and e.value is not None and "Wilson" in e.method)
+    text = page_of(report).text
+    assert re.search(re.escape(estimated(other)) + r" \(method \d+\)", text)
+    assert other.method in text[text.index("where they differ from that of the whole cohort") :]

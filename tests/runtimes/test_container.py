@@ -48,7 +48,7 @@ def pairs(args):
         "--tmpfs /tmp:rw,nosuid,nodev,mode=1777,size=512m",
         "--ulimit nofile=4096:4096",
         "--ulimit nproc=4096:4096",
-        f"--ulimit fsize={64 * 1024 * 1024}:{64 * 1024 * 1024}",
+        f"--ulimit fsize={64 * 1024 * 1024 + 1}:{64 * 1024 * 1024 + 1}",
         "--ulimit core=0:0",
         "--ipc private",
         "--hostname sandbox",
