@@ -7,7 +7,6 @@ from tef.report import plots
 from tef.report.content import CaseResult, Report
 from tef.report.wording import (
     RATIO,
-    better,
     counted,
     error,
     estimated,
@@ -158,18 +157,13 @@ def _criteria(report: Report) -> list[dict[str, Any]]:
 
 
 def _worst_segmentations(report: Report) -> dict[str, Any]:
-    """The predicted cases that are worst by the primary metric; both ends where the protocol does not say which end is bad."""
+    """The predicted cases that are worst by the primary metric."""
     metric = report.benchmark["primary"]
     cases = [case for case in report.cases if case.outcome == "ok" and case.scores.get(metric) is not None]
     cases.sort(key=lambda case: (case.scores[metric], case.case))
-    way = better(report, metric)
-    if way == "higher":
+    if report.better[metric] == "higher":
         return {"title": "lowest", "cases": cases[:_N_WORST]}
-    highest = cases[: -_N_WORST - 1 : -1]
-    if way == "lower":
-        return {"title": "highest", "cases": highest}
-    lowest = cases[:_N_WORST]
-    return {"title": "lowest and highest", "cases": lowest + [case for case in reversed(highest) if case not in lowest]}
+    return {"title": "highest", "cases": cases[: -_N_WORST - 1 : -1]}
 
 
 def _worst_probabilities(report: Report) -> dict[str, Any]:

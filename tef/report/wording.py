@@ -2,7 +2,6 @@
 
 import math
 from collections import Counter
-from typing import Literal
 
 from tef.report.content import CaseResult, Report
 from tef.score import Estimate
@@ -70,14 +69,6 @@ def suppressed(report: Report) -> set[str]:
     """Subgroups too small for any estimate of the primary metric; single cases of theirs are not shown as such."""
     primary = report.benchmark["primary"]
     return {e.subgroup for e in report.estimates if e.subgroup and e.metric == primary and e.value is None}
-
-
-def better(report: Report, metric: str) -> Literal["higher", "lower"] | None:
-    """Which way the protocol's bounds on a metric point, or None where there is no bound on it."""
-    for criterion in report.benchmark["acceptance"]:
-        if criterion["metric"] == metric:
-            return "lower" if criterion["at_least"] is None else "higher"
-    return None
 
 
 def error(case: CaseResult) -> float | None:

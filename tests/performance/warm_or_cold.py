@@ -1,8 +1,8 @@
 """What the harness costs a case beyond the model's own time: a warm worker against one container start per case.
 
 Run by hand: ``.venv/bin/python tests/performance/warm_or_cold.py [--cases 20] [--rounds 5]``. Needs Podman and the
-image ``localhost/tef-hostile-correct:1`` (``docker/build.sh hostile-correct``). The arms take turns within each round, so that a drift
-of the machine's speed hits all; medians over rounds, ratios first.
+image ``localhost/tef-hostile-correct:1`` (``docker/build.sh hostile-correct``). The arms take turns within each round, so
+that a drift of the machine's speed hits all; medians over rounds, ratios first.
 """
 
 import argparse

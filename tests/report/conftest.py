@@ -190,6 +190,7 @@ def build(
         decisions=decisions,
         findings=findings,
         definitions={metric.key: metric.definition for metric in metrics},
+        better={metric.key: metric.better for metric in metrics},
         estimates=tuple(estimates),
         curves=_curves(benchmark, cohort, scores),
         cases=tuple(sorted(results, key=lambda result: result.case)),

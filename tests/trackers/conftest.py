@@ -116,6 +116,7 @@ def _report(run_id: str) -> Report:
         decisions=(Decision("not met", "dice at least 0.6: not met"),),
         findings=(),
         definitions={"dice": "overlap"},
+        better={"dice": "higher"},
         estimates=estimates,
         curves=(),
         cases=cases,
