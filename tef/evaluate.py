@@ -23,7 +23,7 @@ from tef.report.html import write_html
 from tef.run import Run, open_run
 from tef.sandbox import Runtime
 from tef.scoring import assess, write_scores
-from tef.statistics import subgroup_labels
+from tef.subgroups import subgroup_labels
 from tef.submission import Submission
 
 _log = logging.getLogger(__name__)

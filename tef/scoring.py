@@ -21,7 +21,8 @@ from tef.readers import read_mask, read_probability, read_reference_mask
 from tef.report import CaseResult, Curve, Finding, Report
 from tef.run import Run
 from tef.score import Estimate, Score
-from tef.statistics import decide, estimate_mean, estimate_probability, subgroup_labels, wilson
+from tef.statistics import decide, estimate_mean, estimate_probability, wilson
+from tef.subgroups import subgroup_labels
 from tef.submission import Submission
 
 PROBABILITY, REFERENCE = "probability", "reference"

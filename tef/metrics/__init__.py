@@ -17,7 +17,7 @@ from tef.metrics.calibration import ECE, Brier
 from tef.metrics.classification import Auroc, Sensitivity, Specificity
 from tef.metrics.overlap import AbsoluteVolumeDifference, Dice, RelativeVolumeDifference
 from tef.metrics.surface import HD95, NSD
-from tef.statistics import band_names
+from tef.subgroups import band_names
 
 __all__ = [
     "METRICS",

@@ -16,7 +16,8 @@ from tef.metrics import build_metrics
 from tef.report import CaseResult, Finding, Report
 from tef.score import Score
 from tef.scoring import estimate_all
-from tef.statistics import decide, subgroup_labels, wilson
+from tef.statistics import decide, wilson
+from tef.subgroups import subgroup_labels
 from tef.submission import Submission
 
 Build = Callable[..., Report]
