@@ -65,7 +65,7 @@ def evaluate(
     submission.declared_pixel_sha256()
     image = runtime.pin(submission.image, submission.digest)
     pinned = {"reference": image.reference, "digest": image.digest, "size_bytes": image.size_bytes, "platform": image.platform}
-    run = open_run(runs_dir, benchmark, submission, cohort, pinned, session)
+    run = open_run(runs_dir, benchmark, submission, cohort, pinned, dict(session) | {"gpus": list(runtime.gpus)})
     with run.locked():
         run.config_file.write_text(resolved, encoding="utf-8")
         ledger = Ledger(run.ledger_file)

@@ -227,6 +227,8 @@ def _findings(run: Run, submission: Submission, cohort: Cohort, outcomes: Mappin
         findings.append(
             Finding("note", "run", f"The run was interrupted and resumed: {sessions} sessions; no finished case was run again.")
         )
+    if submission.resources.gpus and not any(session["gpus"] for session in run.record["sessions"]):
+        findings.append(Finding("note", "run", "The submission asks for a GPU; this site gave it none, and it ran on the CPU."))
     if (attempt := run.record["attempt"]) > 1:
         text = (
             f"This is attempt {attempt} of this submission on this cohort at this site; repeated looks make results optimistic."
