@@ -12,7 +12,12 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
-from tef.errors import ProtocolError
+from tef.errors import ProtocolError, nearest, plain
+
+_MAX_BYTES = 64 * 1024
+_MAX_DEPTH = 16
+_MAX_BITS = 63
+_SHOWN_SIGNS = 80
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*([-_][a-z0-9]+)*$")]
 
@@ -166,8 +171,7 @@ def load_benchmark(folder: Path) -> Benchmark:
     path = folder / "protocol.yaml"
     if not path.is_file():
         raise ProtocolError(f"{path}: is missing; a benchmark is a folder with protocol.yaml and README.md")
-    content = path.read_bytes()
-    values = read_yaml(content, path, ProtocolError)
+    content, values = read_yaml(path, ProtocolError)
     if reserved := values.keys() & {"sha256", "folder"}:
         raise ProtocolError(f"{path}: {min(reserved)}: is computed, not given; remove the line")
     identity = {"sha256": hashlib.sha256(content).hexdigest(), "folder": folder}
@@ -180,41 +184,96 @@ def load_benchmark(folder: Path) -> Benchmark:
     return benchmark
 
 
-def read_yaml(content: bytes, path: Path, error_type: type[Exception]) -> dict[str, Any]:
-    """Parse a YAML mapping, or raise ``error_type`` with file and line."""
+class _PlainLoader(yaml.SafeLoader):
+    """YAML that means what it looks like: no anchors, tags, merges, second values for a key, or piles of brackets."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None) is not None or getattr(event, "tag", None) is not None:
+            raise yaml.MarkedYAMLError(
+                problem="anchors, aliases and tags are not allowed; write out what is meant", problem_mark=event.start_mark
+            )
+        if self._depth >= _MAX_DEPTH:
+            raise yaml.MarkedYAMLError(problem=f"is nested more than {_MAX_DEPTH} deep", problem_mark=event.start_mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:str":
+                shown = f"'{key.value}'" if isinstance(key, yaml.ScalarNode) else "a list or mapping"
+                raise yaml.MarkedYAMLError(problem=f"{shown} cannot be a key; keys are words", problem_mark=key.start_mark)
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key '{key.value}' stands here twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep)
+        except (ValueError, OverflowError) as error:
+            raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from error
+        if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+            raise yaml.MarkedYAMLError(problem="a number is too large", problem_mark=node.start_mark)
+        return value
+
+
+def read_yaml(path: Path, error_type: type[Exception]) -> tuple[bytes, dict[str, Any]]:
+    """The bytes of a file of a stranger's, and the YAML mapping that they are, or ``error_type`` with file and line."""
+    with path.open("rb") as stream:
+        content = stream.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise error_type(f"{path}: is larger than {_MAX_BYTES // 1024} KiB; describe, and leave data to other files")
     try:
-        values = yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        raise error_type(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+        text = content.decode("utf-8")
+        values = yaml.load(text, _PlainLoader)  # noqa: S506 - a SafeLoader that is stricter still
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise error_type(f"{path}:{line}: is not UTF-8; save the file as UTF-8") from error
+    except yaml.reader.ReaderError as error:
+        line, sign = text.count("\n", 0, error.position) + 1, f"U+{error.character:04X}"
+        raise error_type(f"{path}:{line}: holds the sign {sign}, which YAML does not allow; remove it") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise error_type(f"{path}:{line}: is not YAML as it is read here: {_shown(str(error.problem))}") from error
     if not isinstance(values, dict):
         raise error_type(f"{path}: holds no 'key: value' lines; see docker/example and benchmarks/ for complete files")
-    return values
+    return content, values
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first thing that is wrong, as ``key.subkey: what; did you mean ...``, and how many more there are."""
-    import difflib
+def explain(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """The first thing that is wrong, as ``key.subkey: what; did you mean ...``, and how many more there are.
 
+    Args:
+        model: What was validated; with it, an unknown key is answered with those that are known.
+    """
     errors = error.errors(include_url=False)
     first = errors[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = _shown(".".join(str(part) for part in first["loc"]))
     text = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         text = "unknown key"
         parent: Any = model
         for part in first["loc"][:-1]:
             parent = _field_model(parent, part)
-        known = list(parent.model_fields) if parent else []
-        if near := difflib.get_close_matches(str(first["loc"][-1]), known, 1):
-            text += f"; did you mean '{near[0]}'?"
-        elif known:
-            text += f"; known are {', '.join(known)}"
+        if parent:
+            text += f"; {nearest(str(first['loc'][-1]), (field.alias or name for name, field in parent.model_fields.items()))}"
     elif first["type"] == "missing":
         text = "is missing; it has no default"
     elif not isinstance(first["input"], dict | list):
-        text += f" (got {first['input']!r})"
+        text += f" (got {_shown(repr(first['input']))})"
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{key}: {text}{more}" if key else f"{text}{more}"
+
+
+def _shown(text: str) -> str:
+    """As much of a stranger's text as an error's one line can take."""
+    return plain(text if len(text) <= _SHOWN_SIGNS else f"{text[:_SHOWN_SIGNS]}...")
 
 
 def _field_model(model: Any, part: str | int) -> Any:

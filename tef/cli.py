@@ -1,28 +1,38 @@
-"""The command line. Exit codes: 0 accepted or done, 1 not accepted, 2 somebody must fix something, 130 interrupted."""
+"""The command line.
+
+Exit codes: 0 accepted or done, 1 not accepted, 2 somebody must fix something, 70 tef itself is at fault, 130 interrupted.
+"""
 
 import argparse
 import errno
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tef
-from tef.errors import ProtocolError, RunError, SubmissionError, TefError
+from tef.errors import ProtocolError, RunError, SubmissionError, TefError, nearest
 
 if TYPE_CHECKING:
     from tef.config import Configuration
     from tef.run import Run
 
-ACCEPTED, NOT_ACCEPTED, MUST_FIX, INTERRUPTED = 0, 1, 2, 130
+ACCEPTED, NOT_ACCEPTED, MUST_FIX, BROKEN, INTERRUPTED = 0, 1, 2, 70, 130
+# What is wrong with a disk or a path of this site.
+_SITE_ERRORS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EIO,
+    errno.ENAMETOOLONG,
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; what somebody must fix is one line on standard error."""
     arguments = _parser().parse_args(argv)
     # A run that a batch system ends is to end as cleanly as one that a person ends.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
@@ -31,24 +41,41 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{type(error).__name__}{code}: {error}", file=sys.stderr)
         return MUST_FIX
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(
-            f"ConfigError: {where}no space left on the disk; free some and run the same command again: finished cases are kept",
-            file=sys.stderr,
-        )
+        if error.errno not in _SITE_ERRORS:
+            return _broken()
+        # Of a copy, the second name is where it was to go.
+        full = error.filename2 or error.filename
+        where = f"{full}: " if full else ""
+        what = str(error.strerror)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            what = "no space left on the disk; free some and run the same command again: finished cases are kept"
+        print(f"ConfigError: {where}{what}", file=sys.stderr)
         return MUST_FIX
+    except Exception:  # noqa: BLE001 - Python's own exit code would be 1, which says "not accepted"
+        return _broken()
     except KeyboardInterrupt:
         print("interrupted: finished cases are kept; the same command goes on from there", file=sys.stderr)
         return INTERRUPTED
+
+
+def _broken() -> int:
+    traceback.print_exc()
+    print("tef itself is at fault; please report the lines above. Finished cases are kept.", file=sys.stderr)
+    return BROKEN
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """End the run, once: an impatient second Ctrl-C must not cut short the removal of containers, which takes seconds."""
+    for every in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(every, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tef",
         description="Evaluate a sealed model of cancer imaging over a held-out cohort.",
-        epilog="Exit codes: 0 accepted or done, 1 not accepted, 2 somebody must fix something, 130 interrupted.",
+        epilog="Exit codes: 0 accepted or done, 1 not accepted, 2 somebody must act, 70 tef is at fault, 130 interrupted.",
     )
     parser.add_argument("--version", action="version", version=f"tef {tef.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -154,8 +181,6 @@ def _rescore(arguments: argparse.Namespace) -> int:
     config = configure(arguments.overrides, arguments.config_dir)
     run = _find_run(arguments.run, config)
     benchmark, submission = load_benchmark(run.benchmark_folder), load_submission(run.submission_folder)
-    if benchmark.sha256 != run.record["identity"]["benchmark_sha256"]:
-        raise RunError(f"{run.benchmark_folder}: the protocol was changed since the run; restore it, or evaluate anew")
     cohort = load_cohort(config.site.cohort(benchmark.cohort.name))
     with run.locked():
         report = finish(run, benchmark, submission, cohort, Ledger(run.ledger_file))
@@ -207,7 +232,7 @@ def _find_benchmark(name: str, config: Any) -> Path:
         return path
     known = sorted(p.parent.name for p in config.site.benchmarks.glob("*/protocol.yaml"))
     if name not in known:
-        raise ProtocolError(f"benchmark '{name}': there is none in {config.site.benchmarks}; {_nearest(name, known)}")
+        raise ProtocolError(f"benchmark '{name}': there is none in {config.site.benchmarks}; {nearest(name, known)}")
     return Path(config.site.benchmarks / name)
 
 
@@ -217,7 +242,7 @@ def _find_submission(name: str, config: Any) -> Path:
         return path
     known = sorted(p.parent.name for p in config.site.submissions_dir.glob("*/submission.yaml"))
     if name not in known:
-        raise SubmissionError(f"submission '{name}': there is none in {config.site.submissions_dir}; {_nearest(name, known)}")
+        raise SubmissionError(f"submission '{name}': there is none in {config.site.submissions_dir}; {nearest(name, known)}")
     return Path(config.site.submissions_dir / name)
 
 
@@ -228,15 +253,8 @@ def _find_run(name: str, config: Any) -> "Run":
         return load_run(Path(name))
     known = [run.run_id for run in runs(config.site.runs_dir)]
     if name not in known:
-        raise RunError(f"run '{name}': there is none in {config.site.runs_dir}; {_nearest(name, known)}")
+        raise RunError(f"run '{name}': there is none in {config.site.runs_dir}; {nearest(name, known)}")
     return load_run(config.site.runs_dir / name)
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word, known, 1)
-    return f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known) or 'none'}"
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from tef.errors import RunError
 from tef.metrics import ProbabilityMetric, build_metrics
 from tef.report import load_report
 from tef.run import Run
+from tef.score import Score
 from tef.scoring import PROBABILITY, REFERENCE, read_scores
 from tef.statistics import Difference, paired_difference, paired_probability_difference
 
@@ -43,29 +44,29 @@ def compare(first: Run, second: Run, cohort: Cohort) -> list[Comparison]:
                 f"{first.run_id} and {second.run_id}: have another {what} each "
                 f"({first.record['identity'][key][:12]}, {second.record['identity'][key][:12]}); compare runs of the same one"
             )
-    if cohort.sha256 != first.record["identity"]["cohort_sha256"]:
-        raise RunError(f"{cohort.folder}: is not the cohort of the runs; provide the one with digest {cohort.sha256[:12]}")
+    if cohort.sha256 != (expected := first.record["identity"]["cohort_sha256"]):
+        raise RunError(f"{cohort.folder}: is not the cohort of the runs; provide the one with digest {expected[:12]}")
     benchmark = load_benchmark(first.benchmark_folder)
-    a, b = _values(first), _values(second)
+    a, b = _scores(first), _scores(second)
     patients = [case.patient_id for case in cohort]
 
-    def row(values: Mapping[tuple[str, str], float | None], metric: str) -> list[float | None]:
-        return [values[case.case_id, metric] for case in cohort]
+    def row(scores: Mapping[tuple[str, str], Score], metric: str) -> list[Score]:
+        return [scores[case.case_id, metric] for case in cohort]
 
     comparisons = []
     for metric in build_metrics(benchmark):
         if isinstance(metric, ProbabilityMetric):
-            labels = [int(value or 0) for value in row(a, REFERENCE)]
-            p, q = row(a, PROBABILITY), row(b, PROBABILITY)
-            difference = paired_probability_difference(metric, labels, p, q, patients, benchmark.interval)
+            p, q, references = row(a, PROBABILITY), row(b, PROBABILITY), row(a, REFERENCE)
+            difference = paired_probability_difference(metric, p, q, references, patients, benchmark.interval)
         else:
-            difference = paired_difference(row(a, metric.key), row(b, metric.key), patients, benchmark.interval)
+            values_a, values_b = ([score.value for score in row(scores, metric.key)] for scores in (a, b))
+            difference = paired_difference(values_a, values_b, patients, benchmark.interval)
         comparisons.append(Comparison(metric.key, metric.unit, metric.better, difference, _verdict(difference, metric.better)))
     return comparisons
 
 
-def _values(run: Run) -> dict[tuple[str, str], float | None]:
-    return {(score.case_id, score.metric): score.value for score in read_scores(run)}
+def _scores(run: Run) -> dict[tuple[str, str], Score]:
+    return {(score.case_id, score.metric): score for score in read_scores(run)}
 
 
 def _verdict(difference: Difference, better: str) -> str:

@@ -4,7 +4,6 @@ Configuration is composed from ``configs/`` and ``key=value`` overrides, checked
 may name only what a plugin package lists in ``__all__``; no benchmark and nothing of a submitter's ever comes here.
 """
 
-import difflib
 import importlib
 import re
 from collections.abc import Mapping, Sequence
@@ -12,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tef.benchmark import explain
-from tef.errors import ConfigError
+from tef.errors import ConfigError, nearest
 
 _PLUGINS = {"runtime": "tef.runtimes", "executor": "tef.executors", "tracker": "tef.trackers"}
 _PLAIN = re.compile(r"[\w./:-]+|\[.*\]|\{.*\}")
@@ -30,7 +30,7 @@ class Site(BaseModel):
     cohorts_dir: Path
     cohorts: Mapping[str, Path]
     runs_dir: Path
-    submissions_dir: Path
+    submissions_path: Path = Field(alias="submissions_dir")
     benchmarks_dir: Path | None
 
     def cohort(self, name: str) -> Path:
@@ -39,8 +39,21 @@ class Site(BaseModel):
 
     @property
     def benchmarks(self) -> Path:
-        """The folder of the benchmarks."""
-        return self.benchmarks_dir if self.benchmarks_dir is not None else packaged("benchmarks")
+        """The folder of the benchmarks.
+
+        Raises:
+            ConfigError: It does not exist.
+        """
+        return _existing(self.benchmarks_dir or packaged("benchmarks"), "site.benchmarks_dir")
+
+    @property
+    def submissions_dir(self) -> Path:
+        """The folder of the submissions. A site that names each submission by its path needs none.
+
+        Raises:
+            ConfigError: It does not exist.
+        """
+        return _existing(self.submissions_path, "site.submissions_dir")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +85,17 @@ def configure(overrides: Sequence[str], config_dir: Path | None = None) -> Confi
         ConfigError: An override or a file is wrong; the message names it and the nearest name that exists.
     """
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     composed = _compose(overrides, config_dir)
-    values = OmegaConf.to_container(composed, resolve=True)
-    if not isinstance(values, dict):
-        raise ConfigError("configs/evaluate.yaml: holds no 'key: value' lines; restore it")
+    try:
+        values: Any = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {_first_line(error)}; give it a value") from error
+    for group in (*_PLUGINS, "site"):
+        if not isinstance(values.get(group), dict):
+            raise ConfigError(f"{group}: holds no 'key: value' lines; configs/{group}/ has complete files")
+        _refuse_reserved(values[group], group, allowed="_target_" if group in _PLUGINS else "")
     try:
         site = Site.model_validate(values["site"])
     except ValidationError as error:
@@ -97,7 +116,9 @@ def _compose(overrides: Sequence[str], config_dir: Path | None) -> Any:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    search = [f"hydra.searchpath=[{config_dir.resolve().as_uri()}]"] if config_dir else []
+    if config_dir is not None and not config_dir.is_dir():
+        raise ConfigError(f"--config-dir {config_dir}: there is no such folder; name one that holds groups such as site/")
+    search = [f"hydra.searchpath=[{_as_text(f'file://{config_dir.resolve()}')}]"] if config_dir else []
     pairs = [_pair(override) for override in overrides]
     folders = [packaged("configs")] + ([config_dir] if config_dir else [])
     for key, value in pairs:
@@ -110,8 +131,11 @@ def _compose(overrides: Sequence[str], config_dir: Path | None) -> Any:
                 _check_key(key, OmegaConf.to_container(known, resolve=False))
             return compose("evaluate", [*search, *(_quoted(key, value) for key, value in pairs)])
         except (HydraException, OmegaConfBaseException) as error:
-            first = str(error).strip().splitlines()[0]
-            raise ConfigError(f"configuration: {first}; see configs/ for what there is") from error
+            raise ConfigError(f"configuration: {_first_line(error)}; see configs/ for what there is") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(f"configuration: is not YAML: {' '.join(str(error).split())}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"--config-dir {config_dir}: holds a file that is not UTF-8; save it as UTF-8") from error
 
 
 def _pair(override: str) -> tuple[str, str]:
@@ -125,8 +149,13 @@ def _quoted(key: str, value: str) -> str:
     prefix = "++" if key.startswith("site.cohorts.") else ""
     if value == "" or _PLAIN.fullmatch(value):
         return f"{prefix}{key}={value}"
+    return f"{prefix}{key}={_as_text(value)}"
+
+
+def _as_text(value: str) -> str:
+    """As Hydra's grammar takes a text that is to mean nothing but itself."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{prefix}{key}='{escaped}'"
+    return f"'{escaped}'"
 
 
 def _check_choice(key: str, value: str, folders: Sequence[Path]) -> None:
@@ -134,7 +163,7 @@ def _check_choice(key: str, value: str, folders: Sequence[Path]) -> None:
         return
     choices = sorted({path.stem for folder in folders for path in (folder / key).glob("*.yaml")})
     if value not in choices:
-        raise ConfigError(f"override '{key}={value}': there is no such {key}; {_nearest(value, choices)}")
+        raise ConfigError(f"override '{key}={value}': there is no such {key}; {nearest(value, choices)}")
 
 
 def _check_key(key: str, known: Any) -> None:
@@ -142,7 +171,7 @@ def _check_key(key: str, known: Any) -> None:
         return
     keys = sorted(_flat(known))
     if key not in keys:
-        raise ConfigError(f"override '{key}': there is no such key; {_nearest(key, keys)}")
+        raise ConfigError(f"override '{key}': there is no such key; {nearest(key, keys)}")
 
 
 def _flat(values: Any, prefix: str = "") -> list[str]:
@@ -157,9 +186,23 @@ def _flat(values: Any, prefix: str = "") -> list[str]:
     return found
 
 
-def _nearest(word: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, known, 1)
-    return f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}"
+def _refuse_reserved(values: Any, where: str, allowed: str = "") -> None:
+    """Keys that begin with ``_`` are orders to Hydra; the one at the top of a plugin's group is checked by itself."""
+    for key, value in values.items() if isinstance(values, dict) else enumerate(values):
+        if str(key).startswith("_") and key != allowed:
+            raise ConfigError(f"{where}.{key}: is not allowed; only runtime, executor and tracker have a _target_, at the top")
+        if isinstance(value, dict | list):
+            _refuse_reserved(value, f"{where}.{key}")
+
+
+def _existing(folder: Path, key: str) -> Path:
+    if not folder.is_dir():
+        raise ConfigError(f"{key}: the folder {folder} does not exist; make it, or name another with {key}=...")
+    return folder
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _build(group: str, config: Any) -> Any:
@@ -173,13 +216,11 @@ def _build(group: str, config: Any) -> Any:
         names = ", ".join(f"{package}.{name}" for name in allowed)
         raise ConfigError(f"{group}._target_: '{target}' is not allowed; allowed are {names}")
     try:
-        return instantiate(config, _convert_="object")
+        return instantiate(config, _convert_="object", _recursive_=False)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, ConfigError):
             raise cause from error
         if isinstance(cause, ValidationError):
-            first = cause.errors(include_url=False)[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise ConfigError(f"{group}.{key}: {first['msg']} (got {first['input']!r})") from error
-        raise ConfigError(f"{group}: {str(error).splitlines()[0]}") from error
+            raise ConfigError(f"{group}.{explain(cause)}") from error
+        raise ConfigError(f"{group}: {_first_line(cause if isinstance(cause, Exception) else error)}") from error

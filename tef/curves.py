@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tef.benchmark import Interval
+from tef.metrics.calibration import ECE
 from tef.report import Curve
-from tef.statistics import weight_chunks
+from tef.statistics import weight_chunks, wilson
 
 _MAX_POINTS = 200
-_BINS = 10
+_ROUNDING = 1e-12
+TEN_EQUAL_WIDTHS = ECE(metric="ece", bins=10, binning="equal-width")
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -45,31 +47,42 @@ def roc_curve(labels: Bools, probabilities: Floats, patients: Sequence[str], int
         for fpr, tpr in zip(*rates(weights[:, order]), strict=True):
             if np.isfinite(fpr[-1]) and np.isfinite(tpr[-1]):
                 at.append(tpr[np.searchsorted(fpr, x, side="right") - 1])
-    low, high = _band(np.array(at), interval.level)
-    return Curve("roc", _floats(x), _floats(y), low, high, ())
+    low, high = np.quantile(np.array(at), _ends(interval), axis=0)
+    return Curve("roc", _floats(x), _floats(y), _floats(low), _floats(high), ())
 
 
-def reliability_curve(labels: Bools, probabilities: Floats, patients: Sequence[str], interval: Interval) -> Curve:
-    """Observed frequency over mean probability in ten bins of equal width; bins without a case are left out.
+def reliability_curve(
+    labels: Bools, probabilities: Floats, patients: Sequence[str], interval: Interval, ece: ECE = TEN_EQUAL_WIDTHS
+) -> Curve:
+    """Observed frequency over mean probability in bins; those without a case are left out.
 
-    Arguments as of `roc_curve`.
+    Where the cases of a bin agree, so do all bootstrap replicates; the interval is then Wilson's, with patients as trials.
+
+    Args:
+        labels: bool, (n,).
+        probabilities: (n,), of the positive class.
+        patients: Patient of each case.
+        interval: Of the band, which is pointwise.
+        ece: Gives the bins.
     """
-    bins = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
+    bins = ece.bin_of(probabilities)
     member = bins[:, None] == np.unique(bins)[None, :]
     n = member.sum(axis=0)
     shares = []
     for weights in weight_chunks(patients, interval.replicates, interval.seed):
         with np.errstate(invalid="ignore"):
             shares.append((weights @ (member & labels[:, None])) / (weights @ member))
-    low, high = _band(np.concatenate(shares), interval.level)
     x = (probabilities[:, None] * member).sum(axis=0) / n
     y = (member & labels[:, None]).sum(axis=0) / n
-    return Curve("reliability", _floats(x), _floats(y), low, high, tuple(int(count) for count in n))
+    low, high = np.nanquantile(np.concatenate(shares), _ends(interval), axis=0)
+    for index in np.flatnonzero(high - low <= _ROUNDING):
+        trials = len(set(np.asarray(patients)[member[:, index]]))
+        low[index], high[index] = wilson(float(y[index]) * trials, trials, interval.level)
+    return Curve("reliability", _floats(x), _floats(y), _floats(low), _floats(high), tuple(int(count) for count in n))
 
 
-def _band(replicates: Floats, level: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    ends = np.nanquantile(replicates, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return _floats(ends[0]), _floats(ends[1])
+def _ends(interval: Interval) -> tuple[float, float]:
+    return (1 - interval.level) / 2, (1 + interval.level) / 2
 
 
 def _floats(values: NDArray[Any]) -> tuple[float, ...]:

@@ -10,6 +10,14 @@ TefError
 Every message has the form ``where: what is wrong; what would be right``.
 """
 
+import difflib
+import unicodedata
+from collections.abc import Iterable
+
+_SPACES = str.maketrans("\t\n\r", "   ")
+# Unicode's marks that turn the direction of writing: with them, a line can read other than it is.
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
 
 class TefError(Exception):
     """Never raised directly; catch it to catch every error that ``tef`` expects."""
@@ -41,3 +49,19 @@ class SubmissionError(TefError):
     def __init__(self, message: str, code: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``did you mean 'docker'?``, or all that is known where nothing is near."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, 1)
+    return f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known) or 'none'}"
+
+
+def plain(text: str) -> str:
+    """A stranger's text for one line of a terminal: what would steer it, such as escape sequences, becomes ``?``."""
+    return "".join("?" if _steers(sign) else sign for sign in text.translate(_SPACES))
+
+
+def _steers(sign: str) -> bool:
+    return sign in _TURNING or unicodedata.category(sign) in ("Cc", "Cs")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import psutil
 from tef.benchmark import Benchmark
 from tef.cohort import Case, Cohort
 from tef.contracts import CONTRACTS, Slot
-from tef.errors import CohortError, ConfigError
+from tef.errors import CohortError, ConfigError, SubmissionError
 from tef.executors import Local
 from tef.ledger import Ledger
 from tef.metrics import build_metrics
@@ -20,13 +21,14 @@ from tef.prediction import Failure, FailureCode, Outcome
 from tef.readers import UnreadableOutput, WrongGeometry, check_output
 from tef.report import Report, write_report
 from tef.report.html import write_html
-from tef.run import Run, open_run
+from tef.run import Run, load_run, open_run
 from tef.sandbox import Runtime
 from tef.scoring import assess, write_scores
 from tef.subgroups import subgroup_labels
 from tef.submission import Submission
 
 _log = logging.getLogger(__name__)
+_UNMOUNTABLE = ',"\n\r'
 
 
 class Progress(Protocol):
@@ -62,7 +64,9 @@ def evaluate(
         TefError: Somebody must fix something; what is finished is kept, and the same call goes on.
     """
     check(benchmark, cohort)
-    submission.declared_pixel_sha256()
+    check_submission(submission, benchmark)
+    check_path(runs_dir)
+    remove_orphans(runs_dir, runtime)
     image = runtime.pin(submission.image, submission.digest)
     pinned = {"reference": image.reference, "digest": image.digest, "size_bytes": image.size_bytes, "platform": image.platform}
     run = open_run(runs_dir, benchmark, submission, cohort, pinned, dict(session) | {"gpus": list(runtime.gpus)})
@@ -85,8 +89,6 @@ def predict_all(
     progress: Progress,
 ) -> None:
     """Bring every case of the cohort that has no outcome yet to one, each on record the moment it is known."""
-    if left := runtime.remove_leftovers(run.run_id):
-        _log.info("removed %d containers that an earlier session left behind", left)
     if ledger.repaired_bytes:
         _log.warning("%s: dropped an unfinished last line of %d bytes", ledger.path, ledger.repaired_bytes)
     done = ledger.outcomes()
@@ -100,14 +102,31 @@ def predict_all(
         gpus = (runtime.gpus[index % len(runtime.gpus)],) if runtime.gpus and submission.resources.gpus else ()
         slot = Slot(index, runtime, digest, run, benchmark, gpus, stop)
         for outcome in contract.predict(slot, mine):
-            yield checked(outcome, cases[outcome.case_id], benchmark, run)
+            outcome = checked(outcome, cases[outcome.case_id], benchmark, run)
+            if isinstance(outcome, Failure):
+                check_room(run.folder, benchmark.limits.output_mb * executor.workers)
+            yield outcome
 
-    if pending:
-        for outcome in executor.map(work, pending, one_start=contract.one_start):
-            ledger.record(outcome)
-            progress.case(outcome)
+    run.sweep_exchange()
+    for outcome in executor.map(work, pending, one_start=contract.one_start) if pending else ():
+        ledger.record(outcome)
+        progress.case(outcome)
     if not any(entry["kind"] == "end" for entry in ledger.entries):
         ledger.append("end", {"n_cases": len(cohort)})
+
+
+def check_room(folder: Path, needed_mb: float) -> None:
+    """A full disk is the site's to mend: a case that failed on one is not held against the model, and is run again.
+
+    Raises:
+        ConfigError: The disk has less room than models that run together may write.
+    """
+    free_mb = shutil.disk_usage(folder).free / (1024 * 1024)
+    if free_mb < needed_mb:
+        raise ConfigError(
+            f"{folder}: no space left on the disk (a case failed with {free_mb:.0f} MB free; models may write {needed_mb:g}); "
+            "free some and run the same command again: finished cases are kept"
+        )
 
 
 def checked(outcome: Outcome, case: Case, benchmark: Benchmark, run: Run) -> Outcome:
@@ -134,6 +153,33 @@ def finish(run: Run, benchmark: Benchmark, submission: Submission, cohort: Cohor
     write_html(run, report)
     write_report(run, report)
     return report
+
+
+def remove_orphans(runs_dir: Path, runtime: Runtime) -> None:
+    """Remove containers of this folder's runs that no process works on: a killed harness leaves none beside held-out data."""
+    for run_id in runtime.run_ids():
+        if (runs_dir / run_id / "run.json").is_file() and not load_run(runs_dir / run_id).is_locked():
+            runtime.remove_leftovers(run_id)
+
+
+def check_submission(submission: Submission, benchmark: Benchmark) -> None:
+    """Whatever of a submission can be found wrong before its container is started.
+
+    Raises:
+        SubmissionError: It asks for more than the benchmark gives, or its declaration cannot be read.
+    """
+    asked, given = submission.resources.memory_mb, benchmark.limits.memory_mb
+    if asked > given:
+        raise SubmissionError(f"submission {submission.name}: asks for {asked} MB of memory; {benchmark.name} gives {given}")
+    submission.declared_pixel_sha256()
+
+
+def check_path(runs_dir: Path) -> None:
+    """Raise ConfigError where a container engine could not mount what lies below a folder."""
+    if odd := sorted(set(str(runs_dir.resolve())) & set(_UNMOUNTABLE)):
+        raise ConfigError(
+            f"site.runs_dir: {runs_dir.resolve()} has a {odd[0]!r}, which engines cannot mount; choose another path"
+        )
 
 
 def check(benchmark: Benchmark, cohort: Cohort) -> None:

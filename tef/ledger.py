@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tef.errors import RunError
+from tef.files import fsync_folder
 from tef.prediction import Failure, FailureCode, Outcome, OutputFile, Prediction
 
 _FIRST = "0" * 64
@@ -57,7 +58,8 @@ class Ledger:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         entry = {"kind": kind, "time": now, "prev": self._prev} | dict(content)
         line = json.dumps(entry, allow_nan=False).encode()
-        with self.path.open("r+b" if self.path.exists() else "xb") as stream:
+        new = not self.path.exists()
+        with self.path.open("xb" if new else "r+b") as stream:
             end = stream.seek(0, os.SEEK_END) - self.repaired_bytes
             stream.seek(end)
             stream.truncate()
@@ -69,6 +71,8 @@ class Ledger:
                 # A full disk: leave the ledger as it was, so that the same command can go on later.
                 os.ftruncate(stream.fileno(), end)
                 raise
+        if new:
+            fsync_folder(self.path.parent)
         self.repaired_bytes = 0
         self.entries.append(entry)
         self._prev = hashlib.sha256(line).hexdigest()

@@ -13,7 +13,7 @@ from rich.text import Text
 from tef.benchmark import Benchmark, load_benchmark
 from tef.compare import Comparison
 from tef.config import Site
-from tef.errors import TefError
+from tef.errors import ConfigError, TefError, plain
 from tef.prediction import Failure, Outcome
 from tef.report import Report, load_report
 from tef.run import Run, runs
@@ -73,7 +73,8 @@ class _Bar(_Counter):
 
     def case(self, outcome: Outcome) -> None:
         super().case(outcome)
-        self._bar.update(self._task, completed=self.done, failed=self.failed, each=f"{self.per_case_s:.2f} s a case")
+        each = f"{self.per_case_s:.2f} s a case" if self.done < self.total else "writing the report"
+        self._bar.update(self._task, completed=self.done, failed=self.failed, each=each)
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def progress(benchmark: Benchmark, submission: Submission) -> Iterator[_Counter]
         yield _Lines()
         return
     columns = (
-        TextColumn("[bold]{task.description}"),
+        TextColumn("{task.description}", style="bold", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[failed]} failed"),
@@ -91,7 +92,7 @@ def progress(benchmark: Benchmark, submission: Submission) -> Iterator[_Counter]
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console()) as bar:
-        yield _Bar(bar, f"{submission.name} on {benchmark.name}")
+        yield _Bar(bar, plain(f"{submission.name} on {benchmark.name}"))
 
 
 def _console() -> Console:
@@ -104,20 +105,25 @@ def print_result(run: Run, report: Report) -> None:
     console = _console()
     level = f"{100 * report.estimates[0].level:g} % interval"
     title = f"{report.submission['name']} {report.submission['version']} on {report.benchmark['title']}"
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=_text(title), title_justify="left", title_style="bold")
     for name, side in (("metric", "left"), ("estimate", "right"), (level, "left"), ("n", "right"), ("unit", "left")):
         table.add_column(name, justify="right" if side == "right" else "left", no_wrap=True)
     for estimate in report.estimates:
         if estimate.subgroup is None:
-            table.add_row(*_row(estimate))
+            table.add_row(*map(_text, _row(estimate)))
     console.print(table)
     for finding in report.findings:
-        console.print(f"{finding.severity}: {finding.text}", style=_MARKS[finding.severity], markup=False)
+        console.print(_text(f"{finding.severity}: {finding.text}", _MARKS[finding.severity]))
     for decision in report.decisions:
-        console.print(f"criterion {decision.text}", markup=False)
+        console.print(_text(f"criterion {decision.text}"))
     console.print("ACCEPTED" if report.accepted else "NOT ACCEPTED", style="bold green" if report.accepted else "bold red")
-    console.print(f"report  {run.html_file}", markup=False)
-    console.print(f"run     {run.folder}", markup=False)
+    console.print(_text(f"report  {run.html_file}"))
+    console.print(_text(f"run     {run.folder}"))
+
+
+def _text(words: object, style: str = "") -> Text:
+    """Words from files of others: shown as they are, never read as Rich's markup or by the terminal."""
+    return Text(plain(str(words)), style)
 
 
 def _row(estimate: Estimate) -> tuple[str, ...]:
@@ -130,7 +136,7 @@ def _row(estimate: Estimate) -> tuple[str, ...]:
 def print_comparison(first: Run, second: Run, comparisons: Sequence[Comparison]) -> None:
     """The differences, first minus second."""
     console = _console()
-    table = Table(title=f"{first.run_id} minus {second.run_id}", title_justify="left", title_style="bold")
+    table = Table(title=_text(f"{first.run_id} minus {second.run_id}"), title_justify="left", title_style="bold")
     for name in ("metric", "difference", "interval", "n", "unit", "better"):
         table.add_column(name, overflow="fold")
     for item in comparisons:
@@ -138,39 +144,66 @@ def print_comparison(first: Run, second: Run, comparisons: Sequence[Comparison])
         value = "undefined" if d.value is None else f"{d.value:+.3f}"
         ends = d.reason or "-" if d.low is None or d.high is None else f"{d.low:+.3f} to {d.high:+.3f}"
         unit = "" if item.unit == "1" else item.unit
-        table.add_row(item.metric, value, ends, f"{d.n_used}/{d.n_total}", unit, item.verdict)
+        table.add_row(*map(_text, (item.metric, value, ends, f"{d.n_used}/{d.n_total}", unit, item.verdict)))
     console.print(table)
 
 
 def print_lists(site: Site) -> None:
     """Benchmarks, submissions and runs; what cannot be read is named, not left out."""
     console = _console()
-    benchmarks = Table("benchmark", "version", "task", "cohort", "title", title="Benchmarks", title_justify="left")
+    for table in (_benchmarks(site), _submissions(site), _runs(site)):
+        console.print(table)
+
+
+def _benchmarks(site: Site) -> Table:
+    table = Table("benchmark", "version", "task", "cohort", "title", title="Benchmarks", title_justify="left")
     for path in sorted(site.benchmarks.glob("*/protocol.yaml")):
         try:
             benchmark = load_benchmark(path.parent)
         except TefError as error:
-            benchmarks.add_row(path.parent.name, "", "", "", Text(str(error), style="red"))
+            table.add_row(_text(path.parent.name), "", "", "", _text(error, "red"))
             continue
         there = site.cohort(benchmark.cohort.name)
         cohort = benchmark.cohort.name if there.is_dir() else f"{benchmark.cohort.name} (not at {there})"
-        benchmarks.add_row(benchmark.name, str(benchmark.version), benchmark.task, cohort, benchmark.title)
-    submissions = Table("submission", "version", "contract", "image", title="Submissions", title_justify="left")
-    for path in sorted(site.submissions_dir.glob("*/submission.yaml")):
+        table.add_row(*map(_text, (benchmark.name, benchmark.version, benchmark.task, cohort, benchmark.title)))
+    return table
+
+
+def _submissions(site: Site) -> Table:
+    table = Table("submission", "version", "contract", "image", title="Submissions", title_justify="left")
+    try:
+        folder = site.submissions_dir
+    except ConfigError as error:
+        table.add_row("", "", "", _text(error, "red"))
+        return table
+    for path in sorted(folder.glob("*/submission.yaml")):
         try:
             submission = load_submission(path.parent)
         except TefError as error:
-            submissions.add_row(path.parent.name, "", "", Text(str(error), style="red"))
+            table.add_row(_text(path.parent.name), "", "", _text(error, "red"))
             continue
-        submissions.add_row(submission.name, submission.version, submission.contract, submission.image)
+        table.add_row(*map(_text, (submission.name, submission.version, submission.contract, submission.image)))
+    return table
+
+
+def _runs(site: Site) -> Table:
     table = Table("run", "benchmark", "submission", "state", title="Runs", title_justify="left")
     for run in runs(site.runs_dir):
-        table.add_row(run.run_id, run.record["benchmark"]["name"], run.record["submission"]["name"], _state(run))
-    for shown in (benchmarks, submissions, table):
-        console.print(shown)
+        try:
+            names = run.record["benchmark"]["name"], run.record["submission"]["name"]
+        except (KeyError, TypeError):
+            table.add_row(_text(run.run_id), "", "", _text(f"{run.record_file}: is damaged; restore it", "red"))
+            continue
+        table.add_row(_text(run.run_id), *map(_text, names), _state(run))
+    return table
 
 
-def _state(run: Run) -> str:
+def _state(run: Run) -> Text:
     if not run.report_file.exists():
-        return "unfinished"
-    return "accepted" if load_report(run).accepted else "not accepted"
+        return Text("unfinished")
+    try:
+        return Text("accepted" if load_report(run).accepted else "not accepted")
+    except TefError as error:
+        return _text(error, "red")
+    except (KeyError, TypeError, AttributeError):
+        return _text(f"{run.report_file}: is damaged; 'tef rescore {run.run_id}' writes it anew", "red")

@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import hmac
 import json
-import os
+import logging
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,23 +16,15 @@ from typing import Any
 
 import tef
 from tef.benchmark import Benchmark
-from tef.cohort import Case, Cohort
+from tef.cohort import Case, Cohort, file_sha256
 from tef.errors import RunError
+from tef.files import fsync_folder, remove_tree, write_json
 from tef.provenance import provenance
 from tef.submission import Submission
 
-_PACKAGES = (
-    "numpy",
-    "scipy",
-    "scikit-learn",
-    "nibabel",
-    "pydicom",
-    "mlflow",
-    "hydra-core",
-    "pydantic",
-    "pyarrow",
-    "matplotlib",
-)
+_KEYS = {"run_id", "identity", "benchmark", "submission", "cohort", "image", "attempt", "secret", "provenance", "sessions"}
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +60,6 @@ class Run:
         return self.folder / "ledger.jsonl"
 
     @property
-    def log_file(self) -> Path:
-        """What the harness itself had to say."""
-        return self.folder / "run.log"
-
-    @property
     def scores_file(self) -> Path:
         """Case x metric x label."""
         return self.folder / "scores.parquet"
@@ -89,7 +76,7 @@ class Run:
 
     @property
     def tracked_file(self) -> Path:
-        """Where the tracker has put the run."""
+        """Where the tracker has put the run; with it the run is complete."""
         return self.folder / "tracked.json"
 
     @property
@@ -112,7 +99,8 @@ class Run:
 
     def exchange(self, worker: int) -> Path:
         """Folder that holds ``input`` and ``output`` as a worker's container sees them; made anew where it is missing."""
-        folder = self.folder / "exchange" / str(worker)
+        # Absolute: an engine takes nothing else for a mount.
+        folder = self.folder.resolve() / "exchange" / str(worker)
         for name in ("input", "output"):
             (folder / name).mkdir(parents=True, exist_ok=True)
             (folder / name).chmod(0o755)
@@ -120,11 +108,28 @@ class Run:
 
     def token(self, case_id: str) -> str:
         """The case's opaque name in this run: another one in each run, and no way back without the run's secret."""
-        return "c" + hmac.new(bytes.fromhex(self.record["secret"]), case_id.encode(), hashlib.sha256).hexdigest()[:16]
+        return "c" + self.opaque("case", case_id)[:16]
+
+    def opaque(self, kind: str, name: str) -> str:
+        """Another name in hexadecimal: the same within this run, other ones in others, and no way back without the secret."""
+        return hmac.new(bytes.fromhex(self.record["secret"]), f"{kind}\0{name}".encode(), hashlib.sha256).hexdigest()
 
     def shuffled(self, cases: Sequence[Case]) -> list[Case]:
         """The cases in the order of their opaque names, which is random and the same whenever the run goes on."""
         return sorted(cases, key=lambda case: self.token(case.case_id))
+
+    def sweep_exchange(self) -> None:
+        """Delete what an earlier session left in the workers' folders; no container of the run may be alive."""
+        for folder in sorted((self.folder / "exchange").iterdir()):
+            remove_tree(folder)
+
+    def is_locked(self) -> bool:
+        """Whether a process is at work on the run."""
+        try:
+            with self.locked():
+                return False
+        except RunError:
+            return True
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -141,6 +146,19 @@ class Run:
             yield
 
 
+def identity(benchmark: Benchmark, submission: Submission, cohort: Cohort, image_digest: str) -> dict[str, str | None]:
+    """The digests that decide which evaluation this is: two runs with the same ones answer the same question."""
+    declared = submission.training_data.pixel_sha256_file
+    return {
+        "benchmark_sha256": benchmark.sha256,
+        "submission_sha256": submission.sha256,
+        "training_sha256": file_sha256(submission.folder / declared) if declared is not None else None,
+        "image_digest": image_digest,
+        "cohort_sha256": cohort.sha256,
+        "tef_version": tef.__version__,
+    }
+
+
 def open_run(
     runs_dir: Path,
     benchmark: Benchmark,
@@ -149,41 +167,31 @@ def open_run(
     image: Mapping[str, Any],
     session: Mapping[str, Any],
 ) -> Run:
-    """Go on with the unfinished run of exactly this evaluation, or begin a new one.
+    """Go on with the run of exactly this evaluation that is not complete, or begin a new one.
 
     Args:
         image: The pinned image, as recorded.
         session: How the run was started this time (overrides, engine); appended to ``run.json``.
 
     Raises:
-        RunError: Another process is at work on that run, or a run.json cannot be read.
+        RunError: Another process is at work on that run.
     """
-    identity = {
-        "benchmark_sha256": benchmark.sha256,
-        "submission_sha256": submission.sha256,
-        "image_digest": image["digest"],
-        "cohort_sha256": cohort.sha256,
-        "tef_version": tef.__version__,
-    }
+    digests = identity(benchmark, submission, cohort, image["digest"])
     earlier = list(runs(runs_dir))
     now = datetime.now(UTC)
     this = dict(session) | {"started_at": now.isoformat(timespec="seconds")}
     for run in earlier:
-        if run.record["identity"] == identity and not run.report_file.exists():
+        if run.record["identity"] == digests and not run.tracked_file.exists():
             run = Run(run.folder, dict(run.record) | {"sessions": [*run.record["sessions"], this]})
             with run.locked():
                 write_json(run.record_file, run.record)
             return run
-    same = [
-        r
-        for r in earlier
-        if r.record["submission"]["name"] == submission.name and r.record["cohort"]["sha256"] == cohort.sha256
-    ]
+    same = [run for run in earlier if _another_attempt(run, submission, digests)]
     folder = runs_dir / f"{now:%Y%m%dT%H%M%S}-{benchmark.name}-{submission.name}-{secrets.token_hex(2)}"
     record = {
         "schema_version": 1,
         "run_id": folder.name,
-        "identity": identity,
+        "identity": digests,
         "benchmark": {"name": benchmark.name, "version": benchmark.version, "sha256": benchmark.sha256},
         "submission": {"name": submission.name, "version": submission.version, "sha256": submission.sha256},
         "cohort": {"name": cohort.card["name"], "version": cohort.card["version"], "sha256": cohort.sha256},
@@ -205,7 +213,15 @@ def open_run(
         shutil.copyfile(submission.folder / declared, run.submission_folder / declared)
     # Last: a folder without it is no run, and is not found again.
     write_json(run.record_file, record)
+    fsync_folder(runs_dir)
     return run
+
+
+def _another_attempt(run: Run, submission: Submission, digests: Mapping[str, str | None]) -> bool:
+    """A run of the same submission, by name or by image, on the same cohort."""
+    known = run.record["identity"]
+    same_model = run.record["submission"]["name"] == submission.name or known["image_digest"] == digests["image_digest"]
+    return bool(same_model and known["cohort_sha256"] == digests["cohort_sha256"])
 
 
 def load_run(folder: Path) -> Run:
@@ -221,35 +237,15 @@ def load_run(folder: Path) -> Run:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(f"{path}: cannot be read ({error}); restore it") from error
+    if not isinstance(record, dict) or record.get("schema_version") != 1 or not record.keys() >= _KEYS:
+        raise RunError(f"{path}: is not the record of a run of this version of tef; restore it")
     return Run(folder, record)
 
 
 def runs(runs_dir: Path) -> Iterator[Run]:
-    """Every run, oldest first."""
+    """Every run, oldest first; one whose record cannot be read is named in a warning and left out."""
     for path in sorted(runs_dir.glob("*/run.json")):
-        yield load_run(path.parent)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Replace a file in one step, on disk to stay: a crash leaves the old one or the new one, never a piece."""
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """See `write_json`."""
-    draft = path.with_name(path.name + ".part")
-    with draft.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(path)
-    fsync_folder(path.parent)
-
-
-def fsync_folder(folder: Path) -> None:
-    """Put the names in a folder on disk to stay."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        try:
+            yield load_run(path.parent)
+        except RunError as error:
+            _log.warning("%s", error)

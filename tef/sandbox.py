@@ -63,7 +63,7 @@ class Ending:
     Attributes:
         exit_code: The container's; 125 to 127 where it did not come to life.
         oom_killed: Ended by the memory limit. Where the engine does not tell, exit code 137 that the harness did not cause.
-        engine_error: What the engine itself said, where it could not create the container; else None.
+        engine_error: What the engine said, where the container never came to life; else None. Nothing of it is the model's.
     """
 
     exit_code: int
@@ -102,6 +102,9 @@ class Runtime(Protocol):
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start a container as `spec` says."""
+
+    def run_ids(self) -> frozenset[str]:
+        """Runs of which there are containers on this machine, alive or not."""
 
     def remove_leftovers(self, run_id: str) -> int:
         """Remove containers that a killed run left behind, and say how many."""

@@ -12,14 +12,16 @@ import numpy as np
 
 from tef.benchmark import Benchmark
 from tef.cohort import Case, Cohort, file_sha256
-from tef.curves import reliability_curve, roc_curve
+from tef.curves import TEN_EQUAL_WIDTHS, reliability_curve, roc_curve
 from tef.errors import RunError
 from tef.ledger import Ledger
 from tef.metrics import MaskMetric, MaskPair, Metric, ProbabilityMetric, Undefined, build_metrics, worst_probability
+from tef.metrics.calibration import ECE
 from tef.prediction import Failure, Outcome, Prediction
+from tef.provenance import provenance
 from tef.readers import read_mask, read_probability, read_reference_mask
 from tef.report import CaseResult, Curve, Finding, Report
-from tef.run import Run
+from tef.run import Run, identity
 from tef.score import Estimate, Score
 from tef.statistics import decide, estimate_mean, estimate_probability, wilson
 from tef.subgroups import subgroup_labels
@@ -36,6 +38,9 @@ def assess(
 ) -> tuple[Report, list[Score]]:
     """Score every case of the cohort, estimate, and hold the estimates against the protocol's bounds.
 
+    Nothing is scored but what was run: protocol, submission, declared training images and cohort are held against the digests
+    in the run's record.
+
     Args:
         ledger: Holds an outcome for every case, and the line that says so.
 
@@ -43,6 +48,7 @@ def assess(
         RunError: A prediction is not what the ledger says it is, or a case has no outcome.
         CohortError: A reference standard cannot be read.
     """
+    _check_identity(run, benchmark, submission, cohort)
     metrics = build_metrics(benchmark)
     outcomes = ledger.outcomes()
     if missing := [case for case in cohort if case.case_id not in outcomes]:
@@ -61,14 +67,25 @@ def assess(
         flow=_flow(cohort, outcomes, benchmark.interval.level),
         accepted=all(decision.met == "met" for decision in decisions),
         decisions=decisions,
-        findings=tuple(_findings(run, submission, cohort, outcomes)),
+        findings=tuple(_findings(run, submission, cohort, outcomes, benchmark.on_failure == "exclude")),
         definitions={metric.key: metric.definition for metric in metrics},
         better={metric.key: metric.better for metric in metrics},
         estimates=tuple(estimates),
-        curves=_curves(benchmark, cohort, scores),
+        curves=_curves(benchmark, metrics, cohort, scores),
         cases=_case_results(run, cohort, outcomes, scores, groups),
     )
     return report, scores
+
+
+def _check_identity(run: Run, benchmark: Benchmark, submission: Submission, cohort: Cohort) -> None:
+    recorded = run.record["identity"]
+    found = identity(benchmark, submission, cohort, recorded["image_digest"]) | {"tef_version": recorded["tef_version"]}
+    if changed := [key for key in found if found[key] != recorded[key]]:
+        what = changed[0].removesuffix("_sha256")
+        raise RunError(
+            f"{run.folder}: the {what} is not the one of the run (digest {str(found[changed[0]])[:12]}, "
+            f"recorded {str(recorded[changed[0]])[:12]}); restore it, or evaluate anew"
+        )
 
 
 def score_case(case: Case, outcome: Outcome, benchmark: Benchmark, metrics: Sequence[Metric], run: Run) -> list[Score]:
@@ -99,7 +116,7 @@ def _mask_scores(case: Case, outcome: Outcome, label: str, path: Path, metrics: 
     if isinstance(outcome, Failure):
         values = [(m, m.worst(reference.array, reference.spacing_mm)) for m in metrics if isinstance(m, MaskMetric)]
     else:
-        prediction = read_mask(_kept(run, outcome, label), reference.array.size)
+        prediction = read_mask(_kept(run, outcome, label), reference.array.size, reference.grid)
         pair = MaskPair(prediction.array, reference.array, reference.spacing_mm)
         values = [(m, m.measure(pair)) for m in metrics if isinstance(m, MaskMetric)]
     code = str(outcome.code) if isinstance(outcome, Failure) else None
@@ -176,6 +193,8 @@ def read_scores(run: Run) -> list[Score]:
 def _run_facts(run: Run, ledger: Ledger) -> dict[str, Any]:
     record = run.record
     end = [entry for entry in ledger.entries if entry["kind"] == "end"]
+    if not end:
+        raise RunError(f"{run.folder}: was not finished; run the same 'tef evaluate' again")
     return {
         "run_id": run.run_id,
         "attempt": record["attempt"],
@@ -186,6 +205,7 @@ def _run_facts(run: Run, ledger: Ledger) -> dict[str, Any]:
         "sessions": record["sessions"],
         "provenance": record["provenance"],
         "ledger_sha256": ledger.head,
+        "scored_with": {key: provenance()[key] for key in ("tef", "python", "packages")},
     }
 
 
@@ -209,11 +229,14 @@ def _flow(cohort: Cohort, outcomes: Mapping[str, Outcome], level: float) -> dict
     }
 
 
-def _findings(run: Run, submission: Submission, cohort: Cohort, outcomes: Mapping[str, Outcome]) -> list[Finding]:
+def _findings(
+    run: Run, submission: Submission, cohort: Cohort, outcomes: Mapping[str, Outcome], excluded: bool
+) -> list[Finding]:
     findings = [_independence(run, submission, cohort)]
     if failed := [case for case in cohort if isinstance(outcomes[case.case_id], Failure)]:
-        text = f"{len(failed)} of {len(cohort)} cases have no prediction; they count as the protocol's failure policy says."
-        findings.append(Finding("warning", "failures", text, _tokens(run, failed)))
+        consequence = "are left out: the estimates tell of the others only" if excluded else "count as the worst"
+        text = f"{len(failed)} of {len(cohort)} cases have no prediction and {consequence}."
+        findings.append(Finding("error" if excluded else "warning", "failures", text, _tokens(run, failed)))
     images: dict[str, list[Case]] = {}
     for case in cohort:
         images.setdefault(case.pixel_sha256, []).append(case)
@@ -258,7 +281,7 @@ def _tokens(run: Run, cases: Sequence[Case]) -> tuple[str, ...]:
     return tuple(sorted(run.token(case.case_id) for case in cases))
 
 
-def _curves(benchmark: Benchmark, cohort: Cohort, scores: Sequence[Score]) -> tuple[Curve, ...]:
+def _curves(benchmark: Benchmark, metrics: Sequence[Metric], cohort: Cohort, scores: Sequence[Score]) -> tuple[Curve, ...]:
     if benchmark.task != "classification":
         return ()
     p = [score.value for score in scores if score.metric == PROBABILITY]
@@ -269,8 +292,9 @@ def _curves(benchmark: Benchmark, cohort: Cohort, scores: Sequence[Score]) -> tu
     patients = [cohort.cases[i].patient_id for i in used]
     if labels.all() or not labels.any():
         return ()
-    interval = benchmark.interval
-    return (roc_curve(labels, probabilities, patients, interval), reliability_curve(labels, probabilities, patients, interval))
+    roc = roc_curve(labels, probabilities, patients, benchmark.interval)
+    ece = next((metric for metric in metrics if isinstance(metric, ECE)), TEN_EQUAL_WIDTHS)
+    return roc, reliability_curve(labels, probabilities, patients, benchmark.interval, ece)
 
 
 def _case_results(

@@ -50,7 +50,7 @@ class ProbabilityStatistic(Named, Protocol):
     def proportion_of(self) -> bool | None:
         """The class whose cases the metric is a simple proportion of, or None."""
 
-    def estimate(self, labels: Bools, probabilities: Floats, weights: NDArray[Any]) -> Floats:
+    def estimate(self, labels: Bools, probabilities: Floats, weights: NDArray[Any], failed: Bools | None = None) -> Floats:
         """Value in each sample, NaN where undefined."""
 
 
@@ -76,11 +76,6 @@ def weight_chunks(patients: Sequence[str], replicates: int, seed: int) -> Iterat
         drawn = random.integers(0, total, size=(count, total)) + total * np.arange(count)[:, None]
         times = np.bincount(drawn.ravel(), minlength=count * total).astype(np.float64).reshape(count, total)
         yield np.take(times, patient_of_case, axis=1)
-
-
-def cluster_weights(patients: Sequence[str], replicates: int, seed: int) -> Floats:
-    """All bootstrap weights at once, (replicates, n); see `weight_chunks`."""
-    return np.concatenate(list(weight_chunks(patients, replicates, seed)))
 
 
 def estimate_mean(
@@ -137,14 +132,15 @@ def estimate_probability(
         min_patients: With fewer among the cases used, nothing is estimated.
     """
     used = [
-        (p.value, bool(r.value), who)
+        (p.value, bool(r.value), who, p.failure is not None)
         for p, r, who in zip(probabilities, references, patients, strict=True)
         if p.value is not None
     ]
-    values = np.array([value for value, _, _ in used], dtype=np.float64)
-    classes = np.array([positive for _, positive, _ in used], dtype=bool)
-    trials = {who for _, positive, who in used if positive == metric.proportion_of}
-    statistic = partial(metric.estimate, classes, values)
+    values = np.array([value for value, *_ in used], dtype=np.float64)
+    classes = np.array([positive for _, positive, *_ in used], dtype=bool)
+    trials = {who for _, positive, who, _ in used if positive == metric.proportion_of}
+    failed = np.array([failure for *_, failure in used], dtype=bool)
+    statistic = partial(metric.estimate, classes, values, failed=failed)
     return _estimate(
         metric,
         label,
@@ -293,20 +289,35 @@ def paired_difference(
 
 def paired_probability_difference(
     metric: ProbabilityStatistic,
-    labels: Sequence[int],
-    probabilities_a: Sequence[float | None],
-    probabilities_b: Sequence[float | None],
+    probabilities_a: Sequence[Score],
+    probabilities_b: Sequence[Score],
+    references: Sequence[Score],
     patients: Sequence[str],
     interval: Interval,
 ) -> Difference:
-    """Difference of a metric of probabilities between A and B over the cases where both have one; arguments as above."""
-    used = [index for index, pair in enumerate(zip(probabilities_a, probabilities_b, strict=True)) if None not in pair]
-    classes = np.array([bool(labels[index]) for index in used], dtype=bool)
-    a = np.array([probabilities_a[index] for index in used], dtype=np.float64)
-    b = np.array([probabilities_b[index] for index in used], dtype=np.float64)
+    """Difference of a metric of probabilities between A and B over the cases where both have one.
+
+    Args:
+        metric: Of `tef.metrics`.
+        probabilities_a: One per case, failed cases included.
+        probabilities_b: Of the same cases in the same order.
+        references: Classes (0 or 1) of the same cases; all have a value.
+        patients: Patient of each case.
+        interval: Level, replicates and seed.
+    """
+    pairs = enumerate(zip(probabilities_a, probabilities_b, strict=True))
+    used = [index for index, (a, b) in pairs if a.value is not None and b.value is not None]
+    classes = np.array([bool(references[index].value) for index in used], dtype=bool)
+
+    def of(scores: Sequence[Score]) -> Statistic:
+        values = np.array([scores[index].value for index in used], dtype=np.float64)
+        failed = np.array([scores[index].failure is not None for index in used], dtype=bool)
+        return partial(metric.estimate, classes, values, failed=failed)
+
+    estimate_a, estimate_b = of(probabilities_a), of(probabilities_b)
 
     def statistic(weights: Floats) -> Floats:
-        return metric.estimate(classes, a, weights) - metric.estimate(classes, b, weights)
+        return estimate_a(weights) - estimate_b(weights)
 
     return _difference(statistic, used, patients, "difference over the same cases", metric.needs, interval)
 
@@ -330,8 +341,8 @@ def _difference(
     )
 
 
-def wilson(successes: int, trials: int, level: float) -> tuple[float, float]:
-    """Wilson's interval of a proportion.
+def wilson(successes: float, trials: int, level: float) -> tuple[float, float]:
+    """Wilson's interval of a proportion; successes need not be whole where a patient's cases are parts of one trial.
 
     Raises:
         ValueError: There is no trial, or more successes than trials.

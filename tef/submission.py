@@ -1,13 +1,26 @@
 """A submission: a model as a container image, with what its maker declares about it."""
 
 import hashlib
+import re
+import unicodedata
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import AfterValidator, Field, PositiveInt, ValidationError
 
 from tef.benchmark import Frozen, Name, explain, read_yaml
 from tef.errors import SubmissionError
+
+_MAX_PIXEL_BYTES = 64 * 1024 * 1024
+
+
+def _printable(text: str) -> str:
+    if any(unicodedata.category(sign) == "Cc" and sign not in "\n\t" for sign in text):
+        raise ValueError("holds a control character; write plain text")
+    return text
+
+
+Prose = Annotated[str, Field(max_length=4000), AfterValidator(_printable)]
 
 
 class Resources(Frozen):
@@ -24,8 +37,8 @@ class TrainingData(Frozen):
     image; the harness looks for them in the held-out cohort.
     """
 
-    description: str
-    pixel_sha256_file: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")] | None = None
+    description: Prose
+    pixel_sha256_file: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")] | None = None
 
 
 class Submission(Frozen):
@@ -36,15 +49,15 @@ class Submission(Frozen):
     """
 
     schema_version: Literal[1]
-    name: Name
-    version: str
-    image: Annotated[str, Field(min_length=1, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._/:@-]*$")]
+    name: Annotated[Name, Field(max_length=64)]
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
+    image: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._/:@-]*$")]
     digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
     contract: Literal["tef", "folder"]
     resources: Resources
-    intended_use: str
+    intended_use: Prose
     training_data: TrainingData
-    contact: str | None = None
+    contact: Prose | None = None
     sha256: str = Field(default="", exclude=True)
     file: Path = Field(default=Path(), exclude=True)
 
@@ -57,7 +70,7 @@ class Submission(Frozen):
         """Digests of the declared training images, or None where none were declared.
 
         Raises:
-            SubmissionError: The file is missing or a line is not a digest.
+            SubmissionError: The file is missing or too large, or a line is not a digest.
         """
         name = self.training_data.pixel_sha256_file
         if name is None:
@@ -67,13 +80,22 @@ class Submission(Frozen):
             raise SubmissionError(
                 f"submission {self.name}: training_data.pixel_sha256_file: {name} is not beside submission.yaml"
             )
-        lines = path.read_text(encoding="utf-8").split()
-        for number, line in enumerate(lines, start=1):
-            if len(line) != 64 or set(line) - set("0123456789abcdef"):
+        with path.open("rb") as stream:
+            content = stream.read(_MAX_PIXEL_BYTES + 1)
+        if len(content) > _MAX_PIXEL_BYTES:
+            raise SubmissionError(
+                f"submission {self.name}: {name}: is larger than {_MAX_PIXEL_BYTES >> 20} MiB; it holds a digest for each image"
+            )
+        digests = set()
+        for number, line in enumerate(content.splitlines(), start=1):
+            digest = line.strip()
+            if digest and not re.fullmatch(rb"[0-9a-f]{64}", digest):
                 raise SubmissionError(
                     f"submission {self.name}: {name}:{number}: is not a digest; 'tef hash' prints them, one a line"
                 )
-        return frozenset(lines)
+            if digest:
+                digests.add(digest.decode())
+        return frozenset(digests)
 
 
 def load_submission(path: Path) -> Submission:
@@ -85,8 +107,7 @@ def load_submission(path: Path) -> Submission:
     file = path / "submission.yaml" if path.is_dir() else path
     if not file.is_file():
         raise SubmissionError(f"{file}: is missing; docker/example holds a complete submission to copy")
-    content = file.read_bytes()
-    values = read_yaml(content, file, SubmissionError)
+    content, values = read_yaml(file, SubmissionError)
     if reserved := values.keys() & {"sha256", "file"}:
         raise SubmissionError(f"{file}: {min(reserved)}: is computed, not given; remove the line")
     identity = {"sha256": hashlib.sha256(content).hexdigest(), "file": file}

@@ -151,6 +151,9 @@ class ProcessRuntime:
         env = dict(os.environ) | folders | {"MODE": self.mode, "OUTPUT_NAME": self.output}
         return ProcessContainer([sys.executable, "-S", str(ROOT / "tests" / "model.py")], env)
 
+    def run_ids(self) -> frozenset[str]:
+        return frozenset()
+
     def remove_leftovers(self, run_id: str) -> int:
         return 0
 

@@ -1,6 +1,8 @@
 """The command line as a person meets it: exit codes, one-line errors, nothing heavy at the start."""
 
+import dataclasses
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +13,11 @@ from support import ROOT, ProcessRuntime, protocol, write_benchmark, write_submi
 
 import tef.config
 from tef.cli import main
+from tef.compare import compare
 from tef.errors import ConfigError
+from tef.progress import print_comparison, print_result
+from tef.report import Finding, load_report
+from tef.run import load_run
 
 HEAVY = (
     "hydra",
@@ -90,6 +96,16 @@ def test_a_model_that_misses_a_bound_ends_with_exit_code_1(site, cubes, tmp_path
         (["rescore", "nothing"], "RunError: run 'nothing': there is none in runs; known are none"),
         (["track", "nothing"], "RunError: run 'nothing': there is none in runs"),
         (
+            ["evaluate", "cubes", "cube-finder", "site.benchmarks_dir=nowhere"],
+            "ConfigError: site.benchmarks_dir: the folder nowhere does not exist; make it, or name another with",
+        ),
+        (
+            ["evaluate", "cubes", "cube-finder", "site.submissions_dir=nowhere"],
+            "ConfigError: site.submissions_dir: the folder nowhere does not exist; make it, or name another with",
+        ),
+        (["list", "site.benchmarks_dir=nowhere"], "ConfigError: site.benchmarks_dir: the folder nowhere does not exist"),
+        (["list", "--config-dir=nowhere"], "ConfigError: --config-dir nowhere: there is no such folder"),
+        (
             ["evaluate", "cubes", "cube-finder", "site.cohorts_dir=nowhere"],
             "CohortError: nowhere/cubes: manifest.tsv is missing",
         ),
@@ -97,7 +113,10 @@ def test_a_model_that_misses_a_bound_ends_with_exit_code_1(site, cubes, tmp_path
 )
 def test_a_wrong_word_gets_one_line_and_exit_code_2(site, capsys, arguments, message):
     """Whoever must act is named first, then what is wrong, then what would be right."""
-    assert main([*arguments[:1], *arguments[1:], *site]) == 2
+    words = [word for word in arguments if "=" not in word or word.startswith("--")]
+    overrides = [word for word in arguments if word not in words]
+    # The last of two values for a key holds.
+    assert main([*words, *site, *overrides]) == 2
 
     err = capsys.readouterr().err
     assert err.startswith(message)
@@ -168,6 +187,91 @@ def test_list_shows_benchmarks_submissions_and_runs(site, capsys, tmp_path):
     out = capsys.readouterr().out
     for word in ("cubes", "cube-finder", last_run(tmp_path).name, "accepted", "broken", "is missing; it has no default"):
         assert word in out
+
+
+def test_list_goes_on_without_a_folder_of_submissions(site, capsys):
+    """An installed program has no ./docker beside it: the rest is listed, and the folder is named."""
+    assert main(["list", *site, "site.submissions_dir=nowhere"]) == 0
+
+    out = capsys.readouterr().out
+    assert "cubes" in out
+    assert "site.submissions_dir: the folder nowhere does not exist" in out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "report.json: cannot be read"),
+        ('{"schema_version": 99}', "report.json: is of schema 99, this program reads"),
+        ('{"schema_version": 1}', "report.json: is damaged; 'tef rescore"),
+        ("[]", "report.json: is damaged; 'tef rescore"),
+    ],
+)
+def test_list_names_a_run_whose_report_cannot_be_read(site, capsys, tmp_path, content, message):
+    """One damaged run does not hide the others."""
+    main(["evaluate", "cubes", "cube-finder", *site])
+    main(["evaluate", "cubes", "cube-finder", *site])
+    first, second = sorted((tmp_path / "runs").iterdir())
+    (first / "report.json").write_text(content)
+    capsys.readouterr()
+
+    assert main(["list", *site]) == 0
+
+    lines = capsys.readouterr().out.splitlines()
+    assert any(first.name in line and message in line for line in lines)
+    assert any(second.name in line and "accepted" in line for line in lines)
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema_version": 99}', "[]", "damaged names"])
+def test_list_names_a_run_whose_record_cannot_be_read(site, caplog, capsys, tmp_path, content):
+    """A folder that another version wrote, or that is damaged, does not hide the other runs."""
+    main(["evaluate", "cubes", "cube-finder", *site])
+    main(["evaluate", "cubes", "cube-finder", *site])
+    first, second = sorted((tmp_path / "runs").iterdir())
+    if content == "damaged names":
+        content = json.dumps(json.loads((first / "run.json").read_text()) | {"benchmark": 5})
+    (first / "run.json").write_text(content)
+    capsys.readouterr()
+
+    assert main(["list", *site]) == 0
+
+    out = capsys.readouterr().out
+    assert f"{first.name}/run.json: " in out + caplog.text
+    assert any(second.name in line and "accepted" in line for line in out.splitlines())
+
+
+HOSTILE = "1.0 [/b]\n:smile: [red]\x1b[2J\x9b2J\u202eevil"
+SHOWN = "1.0 [/b] :smile: [red]?[2J?2J?evil"
+
+
+def test_what_strangers_wrote_is_shown_as_it_is_and_steers_no_terminal(site, cubes, capsys, tmp_path):
+    """Markup, emoji codes, escape sequences and turned writing are only text in every table."""
+    write_benchmark(tmp_path / "benchmarks" / "cubes", protocol(cubes, title=HOSTILE))
+    main(["evaluate", "cubes", "cube-finder", *site])
+    run = load_run(last_run(tmp_path))
+    report = load_report(run)
+    hostile = dataclasses.replace(
+        report,
+        submission=dict(report.submission) | {"name": HOSTILE, "version": HOSTILE},
+        findings=(Finding(severity="warning", topic="independence", text=HOSTILE),),
+    )
+    evil = dataclasses.replace(run, folder=tmp_path / HOSTILE.replace("/", "|"))
+    comparison = compare(run, run, cubes)[0]
+    capsys.readouterr()
+
+    main(["list", *site])
+    listed = capsys.readouterr().out
+    print_result(run, hostile)
+    result = capsys.readouterr().out
+    print_comparison(evil, run, [dataclasses.replace(comparison, metric=HOSTILE)])
+    compared = capsys.readouterr().out
+
+    assert SHOWN in listed
+    assert f"{SHOWN} {SHOWN} on {SHOWN}" in result
+    assert f"warning: {SHOWN}" in result
+    assert f"{SHOWN.replace('/', '|')} minus {run.run_id}" in compared
+    for shown in (listed, result, compared):
+        assert not set(shown) & set("\x1b\x9b\u202e")
 
 
 def test_rescore_writes_the_same_report_anew(site, capsys, tmp_path):
@@ -265,6 +369,23 @@ def test_an_interrupt_ends_cleanly_and_says_how_to_go_on(cubes, tmp_path):
 
     assert process.returncode == 130
     assert err == "interrupted: finished cases are kept; the same command goes on from there\n"
+
+
+def test_a_fault_of_tef_itself_is_not_taken_for_a_verdict(site, monkeypatch, capsys):
+    """Python's own exit code for a traceback would say "not accepted"."""
+    monkeypatch.setattr("tef.evaluate.finish", lambda *_: 1 / 0)
+
+    assert main(["evaluate", "cubes", "cube-finder", *site]) == 70
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_a_runs_folder_that_cannot_be_made_is_one_line(site, capsys):
+    """A wrong path is the operator's to fix."""
+    assert main(["evaluate", "cubes", "cube-finder", *site, "site.runs_dir=/proc/no/runs"]) == 2
+
+    err = capsys.readouterr().err
+    assert err.startswith("ConfigError: /proc/no")
+    assert err.count("\n") == 1
 
 
 def test_hash_prints_what_the_cohort_holds(cubes, capsys):

@@ -8,10 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import yaml
-from support import ROOT, ProcessRuntime, protocol, read_ledger, write_benchmark, write_submission
+from support import ROOT, ProcessRuntime, make_cohort, protocol, read_ledger, write_benchmark, write_submission
 
 from tef.cohort import load_cohort
 from tef.errors import CohortError, ConfigError, RunError, SubmissionError
@@ -21,6 +22,7 @@ from tef.ledger import Ledger
 from tef.report import load_report
 from tef.run import load_run
 from tef.scoring import read_scores
+from tef.trackers import Nowhere
 
 
 class Silent:
@@ -39,7 +41,7 @@ class Silent:
 
 
 def run_it(benchmark, submission, cohort, runs_dir, runtime=None, *, workers=1, progress=None):
-    return evaluate(
+    run, report = evaluate(
         benchmark,
         submission,
         cohort,
@@ -50,6 +52,8 @@ def run_it(benchmark, submission, cohort, runs_dir, runtime=None, *, workers=1, 
         progress=progress or Silent(),
         resolved="runtime: process\n",
     )
+    Nowhere().track(run, report)
+    return run, report
 
 
 def test_a_good_model_is_accepted_with_every_case_counted(benchmark, submission, cubes, tmp_path):
@@ -360,3 +364,109 @@ def test_the_record_says_what_the_run_depended_on(benchmark, submission, cubes, 
     assert record["provenance"]["packages"].keys() >= {"numpy", "scipy", "mlflow"}
     assert record["sessions"][0]["site"] == "test"
     assert yaml.safe_load(run.config_file.read_text()) == {"runtime": "process"}
+
+
+def test_a_run_that_was_killed_before_its_tracker_was_told_is_completed(benchmark, submission, cubes, tmp_path):
+    """The same command goes on with a run until all of it is done; only then does it begin another attempt."""
+    run, report = run_it(benchmark, submission, cubes, tmp_path / "runs")
+    run.tracked_file.unlink()
+    run.report_file.unlink()
+
+    again, same = run_it(benchmark, submission, cubes, tmp_path / "runs")
+
+    assert again.run_id == run.run_id
+    assert same.estimates == report.estimates
+
+
+def test_the_same_image_under_another_name_is_another_attempt(benchmark, submission, cubes, tmp_path):
+    """Looks at a cohort are counted by name and by image."""
+    run_it(benchmark, submission, cubes, tmp_path / "runs")
+    other = write_submission(tmp_path / "other", name="other-name")
+    run, report = run_it(benchmark, other, cubes, tmp_path / "runs")
+
+    assert run.record["attempt"] == 2
+    assert any("attempt 2 of this submission" in finding.text for finding in report.findings)
+
+
+@pytest.mark.parametrize("what", ["benchmark", "submission", "training", "cohort"])
+def test_nothing_is_scored_but_what_was_run(cubes, submission, tmp_path, what):
+    """Rescoring with another protocol, declaration or cohort than the run's is refused, however alike it looks."""
+    folder = tmp_path / "declared"
+    folder.mkdir()
+    (folder / "pixels.txt").write_text("f" * 64 + "\n")
+    submission = write_submission(folder, training_data={"description": "", "pixel_sha256_file": "pixels.txt"})
+    benchmark = write_benchmark(tmp_path / "cubes", protocol(cubes))
+    run, _ = run_it(benchmark, submission, cubes, tmp_path / "runs")
+    cohort = cubes
+    if what == "benchmark":
+        benchmark = write_benchmark(tmp_path / "cubes", protocol(cubes, version=2))
+    elif what == "submission":
+        submission = write_submission(folder, intended_use="Everything.", training_data=submission.training_data.model_dump())
+    elif what == "training":
+        (folder / "pixels.txt").write_text("e" * 64 + "\n")
+    else:
+        cohort = make_cohort(tmp_path / "other", 12)
+
+    with pytest.raises(RunError, match=f"the {what} is not the one of the run"):
+        finish(run, benchmark, submission, cohort, Ledger(run.ledger_file))
+
+
+def test_a_run_without_its_end_is_not_scored(benchmark, submission, cubes, tmp_path):
+    """A ledger that lacks its last line belongs to a run that must go on first."""
+    run, _ = run_it(benchmark, submission, cubes, tmp_path / "runs")
+    lines = run.ledger_file.read_text().splitlines(keepends=True)
+    run.ledger_file.write_text("".join(lines[:-1]))
+
+    with pytest.raises(RunError, match="was not finished; run the same 'tef evaluate' again"):
+        finish(run, benchmark, submission, cubes, Ledger(run.ledger_file))
+
+
+def test_cases_that_a_policy_leaves_out_are_an_error_in_the_report(cubes, submission, tmp_path):
+    """A model must not look good by failing where it would be bad."""
+    benchmark = write_benchmark(tmp_path / "cubes", protocol(cubes, on_failure="exclude"))
+    _, report = run_it(benchmark, submission, cubes, tmp_path / "runs", ProcessRuntime("error-at-2"))
+
+    (finding,) = [f for f in report.findings if f.topic == "failures"]
+    assert finding.severity == "error"
+    assert finding.text == "1 of 10 cases have no prediction and are left out: the estimates tell of the others only."
+
+
+def test_a_submission_that_asks_for_more_than_it_gets_is_told_before_it_starts(cubes, benchmark, tmp_path):
+    """Less memory than declared would only end in OOM_KILLED on every case."""
+    greedy = write_submission(tmp_path / "greedy", resources={"gpus": 0, "memory_mb": 900_000})
+
+    with pytest.raises(SubmissionError, match="submission cube-finder: asks for 900000 MB of memory; cubes gives 256"):
+        run_it(benchmark, greedy, cubes, tmp_path / "runs")
+
+
+@pytest.mark.parametrize("sign", [",", '"'])
+def test_a_path_that_engines_cannot_mount_is_refused_before_a_run_is_made(cubes, benchmark, submission, tmp_path, sign):
+    """The operator is told which sign of the path is the matter."""
+    with pytest.raises(ConfigError, match=r"site.runs_dir: .* which engines cannot mount; choose another"):
+        run_it(benchmark, submission, cubes, tmp_path / f"runs{sign}here")
+
+
+def test_mounts_are_absolute_wherever_the_runs_folder_is_named_from(cubes, benchmark, submission, tmp_path, monkeypatch):
+    """Docker takes no relative path, and a runs folder usually is one."""
+    monkeypatch.chdir(tmp_path)
+    seen = []
+
+    class Watching(ProcessRuntime):
+        def start(self, spec):
+            seen.extend(mount.source for mount in spec.mounts)
+            return super().start(spec)
+
+    run_it(benchmark, submission, cubes, Path("runs"), Watching())
+
+    assert seen
+    assert all(source.is_absolute() for source in seen)
+
+
+def test_a_damaged_record_of_another_run_is_named_and_stops_nobody(benchmark, submission, cubes, tmp_path, caplog):
+    """One bad run.json costs that run alone."""
+    (tmp_path / "runs" / "broken").mkdir(parents=True)
+    (tmp_path / "runs" / "broken" / "run.json").write_text("{}")
+
+    run_it(benchmark, submission, cubes, tmp_path / "runs")
+
+    assert "broken/run.json: is not the record of a run" in caplog.text

@@ -9,10 +9,10 @@ import pytest
 
 from tef import statistics
 from tef.benchmark import Criterion, Interval
+from tef.metrics.calibration import ECE
 from tef.metrics.classification import Auroc, Sensitivity, Specificity
 from tef.score import Score
 from tef.statistics import (
-    cluster_weights,
     decide,
     estimate_mean,
     estimate_probability,
@@ -26,8 +26,14 @@ INTERVAL = Interval(level=0.95, replicates=1000, seed=7)
 METHOD = "95 % percentile interval of 1000 patient-clustered bootstrap replicates (seed 7)"
 DICE = SimpleNamespace(key="dice", unit="1")
 AUROC = Auroc(metric="auroc")
+ECE_10 = ECE(metric="ece", bins=10, binning="equal-width")
 SENSITIVITY = Sensitivity(metric="sensitivity", operating_point=0.5)
 SPECIFICITY = Specificity(metric="specificity", operating_point=0.5)
+
+
+def cluster_weights(patients, replicates, seed):
+    """All bootstrap weights at once."""
+    return np.concatenate(list(weight_chunks(patients, replicates, seed)))
 
 
 def scores(values, metric="dice", failed=()):
@@ -52,10 +58,16 @@ def mean(values, patients=None, failed=(), **options):
     return estimate_mean(DICE, "tumour", scores(values, failed=failed), patients, INTERVAL, **options)
 
 
-def probability(metric, labels, values, patients=None, **options):
+def probability_difference(metric, labels, a, b, patients, failed_a=()):
+    """A minus B of a metric of probabilities."""
+    rows = scores(a, "probability", failed_a), scores(b, "probability"), scores(labels, "reference")
+    return paired_probability_difference(metric, *rows, patients, INTERVAL)
+
+
+def probability(metric, labels, values, patients=None, failed=(), **options):
     """Estimate of a metric of probabilities, likewise."""
     patients = patients or [f"p{index}" for index in range(len(values))]
-    pair = scores(values, "probability"), scores(labels, "reference")
+    pair = scores(values, "probability", failed), scores(labels, "reference")
     return estimate_probability(metric, "malignancy", *pair, patients, INTERVAL, **options)
 
 
@@ -229,6 +241,18 @@ def test_patients_not_cases_are_the_trials_of_a_perfect_proportion():
     assert estimate.low == pytest.approx(wilson(4, 4, 0.95)[0])
 
 
+def test_failing_does_not_improve_calibration():
+    """Ten positives at .5 have an ECE of .136 with the rest; failing on all of them is a gap of 1 each, and cancels none."""
+    labels, values = [0] * 100 + [1] * 10, [0.1] * 100 + [0.5] * 10
+    assert probability(ECE_10, labels, values).value == pytest.approx((10 + 5) / 110)
+    imputed = [0.1] * 100 + [0.0] * 10
+    failed = probability(ECE_10, labels, imputed, failed=range(100, 110))
+    assert failed.value == pytest.approx((10 + 10) / 110)
+    assert failed.low < failed.value < failed.high
+    everything = probability(ECE_10, labels, imputed, failed=range(110))
+    assert (everything.value, everything.n_failed) == (1, 110)
+
+
 # --- paired differences
 
 
@@ -257,7 +281,7 @@ def test_cases_that_one_model_lacks_are_left_out_of_a_difference():
 def test_identical_models_differ_by_nothing():
     """Neither is above the other, and the interval of no width is explained."""
     labels, values = [0, 1, 0, 1, 1], [0.2, 0.6, 0.5, 0.4, 0.9]
-    difference = paired_probability_difference(AUROC, labels, values, values, list("abcde"), INTERVAL)
+    difference = probability_difference(AUROC, labels, values, values, list("abcde"))
     assert (difference.value, difference.low, difference.high, difference.share_above_zero) == (0, 0, 0, 0.5)
     assert difference.method.endswith("; all of them agree, which says little about other patients")
 
@@ -270,11 +294,18 @@ def test_a_difference_of_aurocs_uses_the_same_samples_for_both():
     labels = (random.random(60) < 0.5).astype(int)
     a, b = np.clip(labels * 0.2 + random.random(60) * 0.8, 0, 1), random.random(60)
     patients = [f"p{index // 2}" for index in range(60)]
-    difference = paired_probability_difference(AUROC, labels.tolist(), a.tolist(), b.tolist(), patients, INTERVAL)
+    difference = probability_difference(AUROC, labels.tolist(), a.tolist(), b.tolist(), patients)
     weights = cluster_weights(patients, INTERVAL.replicates, INTERVAL.seed)
     loop = [roc_auc_score(labels, a, sample_weight=w) - roc_auc_score(labels, b, sample_weight=w) for w in weights]
     assert (difference.low, difference.high) == pytest.approx(tuple(np.quantile(loop, [0.025, 0.975])))
     assert difference.share_above_zero == np.mean(np.array(loop) > 0)
+
+
+def test_cases_on_which_one_model_failed_count_as_such_in_a_difference():
+    """Of A alone: its failed case is a gap of 1, the same probability of B cancels within its bin."""
+    labels, values, patients = [1, 0, 0, 0], [0.0, 0.1, 0.1, 0.1], list("abcd")
+    difference = probability_difference(ECE_10, labels, values, values, patients, failed_a=[0])
+    assert difference.value == pytest.approx((1 + 0.3) / 4 - (1 - 0.3) / 4)
 
 
 # --- proportions
@@ -282,7 +313,13 @@ def test_a_difference_of_aurocs_uses_the_same_samples_for_both():
 
 @pytest.mark.parametrize(
     ("successes", "trials", "expected"),
-    [(81, 263, (0.2553, 0.3662)), (0, 10, (0.0, 0.2775)), (10, 10, (0.7225, 1.0)), (1, 2, (0.0945, 0.9055))],
+    [
+        (81, 263, (0.2553, 0.3662)),
+        (0.5, 1, (0.0546, 0.9454)),
+        (0, 10, (0.0, 0.2775)),
+        (10, 10, (0.7225, 1.0)),
+        (1, 2, (0.0945, 0.9055)),
+    ],
 )
 def test_wilson_equals_published_values(successes, trials, expected):
     """81 of 263 is Newcombe's example (1998); the ends stay in 0..1."""

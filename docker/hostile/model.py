@@ -48,11 +48,17 @@ MODES = {
     "huge-output": ("writes beside its answer 256 MB in one file, or as much as it may", "OUTPUT_TOO_LARGE"),
     "sparse-output": ("writes beside its answer two files of 1 TB without content, or as long as it may", "OUTPUT_TOO_LARGE"),
     "many-files": ("writes 20,000 empty files beside its answer", "OUTPUT_TOO_LARGE"),
+    "deep-folders": ("nests 3,000 folders beside its answer", "OUTPUT_TOO_LARGE"),
+    "long-paths": ("nests folders until no path is short enough to name them", "OUTPUT_TOO_LARGE"),
+    "messy": ("leaves files and folders beside its answer", "OK"),
+    "restless": ("goes on making and deleting files after it has answered", "OK"),
     "bomb": ("writes 500 KB of gzip that unpack to 512 MB, on a grid of that size", "WRONG_GEOMETRY"),
     "symlink": ("its output is a link to /etc/passwd", "MALFORMED_OUTPUT"),
     "symlink-to-input": ("its output is a link to the scan", "MALFORMED_OUTPUT"),
     "fifo": ("its output is a pipe that nobody writes to", "MALFORMED_OUTPUT"),
     "folder-output": ("its output is a folder", "MALFORMED_OUTPUT"),
+    "lease": ("holds a lease on its output, so that to open it would wait", "MALFORMED_OUTPUT"),
+    "holds-deleted": ("holds up to 60 MB of disk in files that it has deleted", "OK"),
     # It talks too much.
     "stray-prints": ("prints text, bytes and lines that look like the protocol, to both streams", "OK"),
     "floods-stdout": ("prints 20 MB of lines on standard output", "OK"),
@@ -77,6 +83,7 @@ AT = 7 if MODE.endswith("crash-at-7") else 3
 MB = b"\0" * 1_000_000
 SHIFT = [[1, 0, 0, 10], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
 seen = 0
+HELD = []
 
 
 def predict(inputs):
@@ -212,6 +219,63 @@ def sparse_output(folder):
 def many_files(folder):
     for number in range(20_000):
         (folder / f"{number}.txt").touch()
+
+
+def nests(depth, name):
+    def deed(folder):
+        here = os.open(folder, os.O_RDONLY)
+        for _ in range(depth):
+            os.mkdir(name, dir_fd=here)
+            below = os.open(name, os.O_RDONLY, dir_fd=here)
+            os.close(here)
+            here = below
+        os.close(here)
+        time.sleep(1)
+
+    return deed
+
+
+def messy(folder):
+    (folder / "log").mkdir()
+    (folder / "log" / "model.txt").write_text("done\n")
+    (folder / "thumbnail.txt").write_text("none\n")
+    (folder / "log").chmod(0o500)
+
+
+def restless(folder):
+    import threading
+
+    def make_and_delete():
+        while folder.exists():
+            try:
+                (folder / "a").touch()
+                (folder / "a").unlink()
+            except OSError:
+                return
+
+    threading.Thread(target=make_and_delete, daemon=True).start()
+
+
+def lease(scan, folder):
+    import fcntl
+
+    answer(scan)["lesion"].to_filename(folder / "lesion.nii.gz")
+    HELD.append((folder / "lesion.nii.gz").open("rb+"))
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+    fcntl.fcntl(HELD[-1], fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    return {}
+
+
+def holds_deleted(folder):
+    try:
+        for number in range(40):
+            HELD.append((folder / f"{number}").open("wb"))
+            (folder / f"{number}").unlink()
+            HELD[-1].write(MB + MB[:500_000])
+            HELD[-1].flush()
+            time.sleep(0.05)
+    except OSError as error:
+        print("holds-deleted:", error)
 
 
 def bomb(scan, folder):
@@ -357,6 +421,12 @@ MISDEEDS = {
     "huge-output": also(huge_output),
     "sparse-output": also(sparse_output),
     "many-files": also(many_files),
+    "deep-folders": also(nests(3_000, "d")),
+    "long-paths": also(nests(40, "d" * 200)),
+    "messy": also(messy),
+    "restless": also(restless),
+    "lease": lease,
+    "holds-deleted": also(holds_deleted),
     "bomb": bomb,
     "symlink": places(lambda path, scan: path.symlink_to("/etc/passwd")),
     "symlink-to-input": places(lambda path, scan: path.symlink_to(scan)),

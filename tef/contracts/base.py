@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from tef.benchmark import Benchmark
@@ -35,12 +36,17 @@ class Slot:
     gpus: tuple[str, ...]
     stop: threading.Event
 
+    @property
+    def trash(self) -> Path:
+        """Where what a model left behind waits for the end of its container."""
+        return self.run.exchange(self.index) / "trash"
+
     def spec(self, start: int) -> ContainerSpec:
         """The container of this worker's ``start``-th start."""
         exchange = self.run.exchange(self.index)
         return ContainerSpec(
             image=self.image,
-            name=f"tef-{self.run.run_id}-w{self.index}-{start}",
+            name=f"tef-{self.run.run_id}-s{len(self.run.record['sessions'])}-w{self.index}-{start}",
             run_id=self.run.run_id,
             mounts=(Mount(exchange / "input", INPUT, writable=False), Mount(exchange / "output", OUTPUT, writable=True)),
             limits=self.benchmark.limits,

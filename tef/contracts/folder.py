@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from tef.cohort import Case
 from tef.contracts.base import FAREWELL_S, Cancelled, CaseFailed, Slot, explain_ending
-from tef.contracts.exchange import check_size, collect, empty, lay_inputs, make_output
+from tef.contracts.exchange import LITTLE_MB, LittleRoom, check_room, check_size, collect, lay_inputs, make_output, sweep
 from tef.contracts.stdio import Conversation, Ended, Log, TimedOut
 from tef.errors import ConfigError, SubmissionError
 from tef.prediction import FailureCode, Outcome, Prediction
@@ -25,24 +25,22 @@ class Folder:
     def predict(self, slot: Slot, cases: Iterator[Case]) -> Iterator[Outcome]:
         """See `tef.contracts.Contract.predict`."""
         folder = slot.run.exchange(slot.index)
-        for name in ("input", "output"):
-            empty(folder / name)
+        sweep(folder)
         todo = list(cases)
         if not todo:
             return
-        for case in todo:
-            token = slot.run.token(case.case_id)
-            lay_inputs(case, slot.benchmark, folder / "input" / token)
-            make_output(folder / "output" / token)
-        began = time.monotonic()
-        failed = _run(slot, len(todo))
-        each_s = (time.monotonic() - began) / len(todo)
         try:
+            for case in todo:
+                token = slot.run.token(case.case_id)
+                lay_inputs(case, slot.benchmark, slot.run, folder / "input" / token)
+                make_output(folder / "output" / token)
+            began = time.monotonic()
+            failed = _run(slot, len(todo))
+            each_s = (time.monotonic() - began) / len(todo)
             for case in todo:
                 yield _outcome(slot, case, failed, each_s)
         finally:
-            for name in ("input", "output"):
-                empty(folder / name)
+            sweep(folder)
 
 
 def _run(slot: Slot, n_cases: int) -> CaseFailed | None:
@@ -59,7 +57,9 @@ def _run(slot: Slot, n_cases: int) -> CaseFailed | None:
         if slot.stop.is_set():
             raise Cancelled
         check_size(output, total_mb, max_files=10 * n_cases)
+        check_room(output, LITTLE_MB)
 
+    little: LittleRoom | None = None
     failed: CaseFailed | None = None
     try:
         talk.receive(lambda _: False, limits.startup_timeout_s + n_cases * limits.case_timeout_s, watch)
@@ -67,6 +67,8 @@ def _run(slot: Slot, n_cases: int) -> CaseFailed | None:
         failed = CaseFailed(FailureCode.TIMEOUT, "predict", "did not end in the time of all its cases")
     except CaseFailed as error:
         failed = error
+    except LittleRoom as error:
+        little = error
     except Ended:
         try:
             container.process.wait(timeout=FAREWELL_S)
@@ -76,11 +78,13 @@ def _run(slot: Slot, n_cases: int) -> CaseFailed | None:
         container.kill()
         talk.close()
         ending = container.ending()
-        said = log.last_line()
+        said = log.last_error()
         log.close()
-    if failed is None and ending.exit_code == 125 and ending.engine_error:
-        raise ConfigError(f"runtime: the container cannot be started: {said or ending.engine_error}")
-    if failed is None and ending.exit_code in (126, 127):
+    if little is not None:
+        failed = little.judged(output, limits)
+    if failed is None and ending.engine_error is not None:
+        if ending.exit_code == 125:
+            raise ConfigError(f"runtime: the container cannot be started: {said or ending.engine_error}")
         raise SubmissionError(f"the container's entry point cannot be run: {said}", code="STARTUP_FAILED")
     if failed is None and (ending.exit_code != 0 or ending.oom_killed):
         failed = explain_ending(ending, "predict", limits.memory_mb)

@@ -42,10 +42,19 @@ class Log:
         if kept and self._left <= 0:
             self._stream.write(b"\n[the log's limit is reached; what follows is not kept]\n")
 
+    def last_error(self) -> str:
+        """The last line that speaks of an error, as an engine's useful line is not always its last; else the last line."""
+        lines = [line for line in self._lines() if "rror" in line]
+        return lines[-1] if lines else self.last_line()
+
     def last_line(self) -> str:
         """The last line that is not empty, printable characters only, at most 300 of them."""
-        lines = [line.strip() for line in self._tail.decode("utf-8", "replace").splitlines() if line.strip()]
-        return "".join(c if c.isprintable() else "?" for c in lines[-1])[:300] if lines else ""
+        lines = self._lines()
+        return lines[-1] if lines else ""
+
+    def _lines(self) -> list[str]:
+        lines = [line.strip() for line in self._tail.decode("utf-8", "replace").splitlines()]
+        return ["".join(c if c.isprintable() else "?" for c in line)[:300] for line in lines if line]
 
     def close(self) -> None:
         """Close the file."""
@@ -64,6 +73,7 @@ class Conversation:
         self._lines: deque[bytes] = deque()
         self._rest = b""
         self._selector = selectors.DefaultSelector()
+        os.set_blocking(process.stdin.fileno(), False)
         for stream, is_answer in ((process.stdout, True), (process.stderr, False)):
             os.set_blocking(stream.fileno(), False)
             self._selector.register(stream, selectors.EVENT_READ, is_answer)
@@ -75,13 +85,26 @@ class Conversation:
         self._log.write(b"\n".join([*self._lines, self._rest]))
         self._selector.close()
 
-    def send(self, message: dict[str, Any]) -> None:
-        """Write one line. Raises `Ended` where nobody reads any more."""
-        try:
-            self._stdin.write(json.dumps(message).encode() + b"\n")
-            self._stdin.flush()
-        except BrokenPipeError as error:
-            raise Ended from error
+    def send(self, message: dict[str, Any], timeout_s: float, watch: Callable[[], None]) -> None:
+        """Write one line; arguments as of `receive`.
+
+        Raises:
+            Ended: Nobody reads any more.
+            TimedOut: The other side leaves what it was sent before unread.
+        """
+        deadline = time.monotonic() + timeout_s
+        left = json.dumps(message).encode() + b"\n"
+        while left:
+            try:
+                left = left[os.write(self._stdin.fileno(), left) :]
+            except BrokenPipeError as error:
+                raise Ended from error
+            except BlockingIOError:
+                watch()
+                if time.monotonic() >= deadline:
+                    raise TimedOut from None
+                if not self._read(_POLL_S):
+                    raise Ended from None
 
     def receive(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float, watch: Callable[[], None]) -> dict[str, Any]:
         """Wait for the first object that is wanted.

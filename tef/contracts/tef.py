@@ -14,13 +14,24 @@ from typing import Any
 
 from tef.cohort import Case
 from tef.contracts.base import FAREWELL_S, INPUT, OUTPUT, Cancelled, CaseFailed, Slot, explain_ending
-from tef.contracts.exchange import check_size, collect, empty, lay_inputs, make_output
+from tef.contracts.exchange import (
+    LITTLE_MB,
+    LittleRoom,
+    check_room,
+    check_size,
+    collect,
+    discard,
+    lay_inputs,
+    make_output,
+    sweep,
+)
 from tef.contracts.stdio import Conversation, Ended, Log, TimedOut
 from tef.errors import ConfigError, SubmissionError
 from tef.prediction import FailureCode, Outcome, Prediction
 from tef.sandbox import Container, Ending
 
 _STARTS_IN_VAIN = 3
+_MAX_MESSES = 50
 
 
 class Tef:
@@ -53,11 +64,11 @@ class _Session:
         self._talk: Conversation | None = None
         self._starts = 0
         self._in_vain = 0
+        self._messes = 0
 
     def start(self) -> CaseFailed | None:
         """Start a container and wait until it is ready, or say why it is not."""
-        for name in ("input", "output"):
-            empty(self._folder / name)
+        self._sweep()
         self._starts += 1
         self._container = self._slot.runtime.start(self._slot.spec(self._starts))
         self._talk = Conversation(self._container, self._log)
@@ -73,6 +84,9 @@ class _Session:
         except CaseFailed as error:
             self._stop()
             failed = error
+        except LittleRoom as error:
+            self._stop()
+            failed = error.judged(self._folder, self._slot.benchmark.limits)
         else:
             self._in_vain = 0
             return None
@@ -100,20 +114,27 @@ class _Session:
             if failed := self.start():
                 raise failed
         token = slot.run.token(case.case_id)
-        laid = lay_inputs(case, slot.benchmark, self._folder / "input" / token)
+        laid = lay_inputs(case, slot.benchmark, slot.run, self._folder / "input" / token)
         make_output(self._folder / "output" / token)
         inputs = {name: f"{INPUT}/{token}/{file}" for name, file in laid.items()}
         asked = time.monotonic()
+        request = {"tef": 1, "case": token, "inputs": inputs, "output": f"{OUTPUT}/{token}"}
         try:
-            self._send({"tef": 1, "case": token, "inputs": inputs, "output": f"{OUTPUT}/{token}"})
+            self._send(request, limits.case_timeout_s)
             answer = self._receive(lambda m: m.get("case") == token and "status" in m, limits.case_timeout_s)
+            if answer["status"] != "ok":
+                check_room(self._folder, 2 * limits.output_mb)
         except TimedOut as error:
             self._stop()
             raise CaseFailed(FailureCode.TIMEOUT, "predict", f"no answer in {limits.case_timeout_s:g} s") from error
         except Ended as error:
+            ended = self._ended("predict")
             # A file that hit its size limit ends the writer with SIGXFSZ: say what it did, not how it died.
             check_size(self._folder / "output", limits.output_mb)
-            raise self._ended("predict") from error
+            raise ended from error
+        except LittleRoom as error:
+            self._stop()
+            raise error.judged(self._folder, limits) from error
         except (CaseFailed, Cancelled):
             self._stop()
             raise
@@ -125,9 +146,9 @@ class _Session:
         outputs = collect(case, slot.benchmark, slot.run, self._folder / "output" / token)
         return Prediction(case.case_id, outputs, round(model_s, 4), round(time.monotonic() - began, 4))
 
-    def _send(self, message: dict[str, Any]) -> None:
+    def _send(self, message: dict[str, Any], timeout_s: float) -> None:
         assert self._talk is not None  # noqa: S101 - for the type checker: start() came before
-        self._talk.send(message)
+        self._talk.send(message, timeout_s, self._watch)
 
     def _receive(self, wanted: Any, timeout_s: float) -> dict[str, Any]:
         assert self._talk is not None  # noqa: S101 - for the type checker: start() came before
@@ -138,6 +159,7 @@ class _Session:
             self._stop()
             raise Cancelled
         check_size(self._folder / "output", self._slot.benchmark.limits.output_mb)
+        check_room(self._folder, LITTLE_MB)
 
     def _ended(self, stage: str) -> CaseFailed:
         """The container has closed its standard output: say why."""
@@ -150,7 +172,7 @@ class _Session:
         ending = self._stop()
         assert ending is not None  # noqa: S101 - for the type checker: there was a container
         if ending.engine_error is not None and ending.exit_code == 125:
-            raise ConfigError(f"runtime: the container cannot be started: {self._log.last_line() or ending.engine_error}")
+            raise ConfigError(f"runtime: the container cannot be started: {self._log.last_error() or ending.engine_error}")
         failed = explain_ending(ending, stage, self._slot.benchmark.limits.memory_mb)
         said = self._log.last_line()
         return CaseFailed(failed.code, stage, f"{failed}; last line: {said}" if said else str(failed))
@@ -169,13 +191,23 @@ class _Session:
     def _clear(self, case: Case) -> None:
         """Take the case out of the container's sight."""
         token = self._slot.run.token(case.case_id)
-        for name in ("input", "output"):
-            if (folder := self._folder / name / token).exists():
-                shutil.rmtree(folder)
+        if (laid := self._folder / "input" / token).exists():
+            shutil.rmtree(laid)
+        if (written := self._folder / "output" / token).exists():
+            outputs = self._slot.benchmark.interface.outputs.items()
+            names = tuple(file for name, wanted in outputs for file in wanted.file_names(name))
+            self._messes += discard(written, names, self._slot.trash)
+        if self._messes >= _MAX_MESSES:
+            # What it left behind can be deleted only once it has ended.
+            self._stop()
+
+    def _sweep(self) -> None:
+        """Delete whatever is left in the worker's folders; no container may be alive."""
+        self._messes = 0
+        sweep(self._folder)
 
     def close(self) -> None:
         """End the container and the log."""
         self._stop()
-        for name in ("input", "output"):
-            empty(self._folder / name)
+        self._sweep()
         self._log.close()

@@ -28,8 +28,8 @@ class Local:
     def map(self, work: Work, cases: list[Case], *, one_start: bool) -> Iterator[Outcome]:
         """Run the work of every worker and yield each outcome as soon as it is known.
 
-        An error in one worker ends the others at their next look and is raised here. Closing the iterator, as an interrupt
-        does, ends all of them; it returns when they have ended.
+        An error in one worker ends the others at their next look and is raised here, after what they had finished. Closing
+        the iterator, as an interrupt does, ends all of them; it returns when they have ended.
         """
         stop = threading.Event()
         results: queue.Queue[Outcome | BaseException | None] = queue.Queue()
@@ -58,10 +58,24 @@ class Local:
                     working -= 1
                 else:
                     yield result
+        except GeneratorExit:
+            raise
+        except BaseException:
+            # What other workers have finished meanwhile is not lost.
+            _end(threads, stop)
+            while not results.empty():
+                late = results.get()
+                if late is not None and not isinstance(late, BaseException):
+                    yield late
+            raise
         finally:
-            stop.set()
-            for thread in threads:
-                thread.join()
+            _end(threads, stop)
+
+
+def _end(threads: list[threading.Thread], stop: threading.Event) -> None:
+    stop.set()
+    for thread in threads:
+        thread.join()
 
 
 class _Shared(Iterator[Case]):

@@ -4,14 +4,13 @@ A metric of masks gives a score per case; a metric of probabilities gives one va
 class beside these and name it in `METRICS`.
 """
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from tef.benchmark import Benchmark, explain
-from tef.errors import ProtocolError
+from tef.errors import ProtocolError, nearest
 from tef.metrics.base import MaskMetric, MaskPair, Metric, ProbabilityMetric, Undefined
 from tef.metrics.calibration import ECE, Brier
 from tef.metrics.classification import Auroc, Sensitivity, Specificity
@@ -62,11 +61,11 @@ def build_metrics(benchmark: Benchmark) -> tuple[Metric, ...]:
         if key in keys[:index]:
             raise ProtocolError(f"{where}metrics.{index}: a second metric '{key}'; give it its own 'name'")
     if benchmark.primary not in keys:
-        raise ProtocolError(f"{where}primary: unknown metric '{benchmark.primary}'{_hint(benchmark.primary, keys)}")
+        raise ProtocolError(f"{where}primary: unknown metric '{benchmark.primary}'; {nearest(benchmark.primary, keys)}")
     for index, criterion in enumerate(benchmark.acceptance):
         if criterion.metric not in keys:
             raise ProtocolError(
-                f"{where}acceptance.{index}.metric: unknown metric '{criterion.metric}'{_hint(criterion.metric, keys)}"
+                f"{where}acceptance.{index}.metric: unknown metric '{criterion.metric}'; {nearest(criterion.metric, keys)}"
             )
         if criterion.subgroup is not None:
             _check_subgroup(criterion.subgroup, benchmark, f"{where}acceptance.{index}.subgroup")
@@ -79,7 +78,7 @@ def _build(entry: Mapping[str, Any], benchmark: Benchmark, where: str) -> Metric
         raise ProtocolError(f"{where}: 'metric' is missing; known are {', '.join(METRICS)}")
     metric_type = METRICS.get(name) if isinstance(name, str) else None
     if metric_type is None:
-        raise ProtocolError(f"{where}: unknown metric '{name}'{_hint(str(name), METRICS)}")
+        raise ProtocolError(f"{where}: unknown metric '{name}'; {nearest(str(name), METRICS)}")
     if metric_type.task != benchmark.task:
         raise ProtocolError(f"{where}: '{name}' is a metric of {metric_type.task}; this benchmark's task is {benchmark.task}")
     arguments = dict(entry)
@@ -98,15 +97,7 @@ def _check_subgroup(text: str, benchmark: Benchmark, where: str) -> None:
     groups = {group.name: group for group in benchmark.subgroups}
     name, equals, value = text.partition("=")
     if not equals or name not in groups:
-        raise ProtocolError(f"{where}: '{text}' is no name=value of a declared subgroup{_hint(name, groups)}")
+        raise ProtocolError(f"{where}: '{text}' is no name=value of a declared subgroup; {nearest(name, groups)}")
     bands = band_names(groups[name])
     if bands and value not in bands:
-        raise ProtocolError(f"{where}: '{value}' is no band of '{name}'{_hint(value, bands)}")
-
-
-def _hint(word: str, known: Iterable[str]) -> str:
-    """``; did you mean ...``, or what is known where nothing is near."""
-    known = list(known)
-    if near := difflib.get_close_matches(word, known, 1):
-        return f"; did you mean '{near[0]}'?"
-    return f"; known are {', '.join(known)}" if known else "; none is declared"
+        raise ProtocolError(f"{where}: '{value}' is no band of '{name}'; {nearest(value, bands)}")

@@ -152,16 +152,19 @@ class ProbabilityMetric(Metric):
     proportion_of: ClassVar[bool | None] = None
 
     @abstractmethod
-    def _estimate(self, labels: Mask, probabilities: Floats, weights: Floats) -> Floats:
+    def _estimate(self, labels: Mask, probabilities: Floats, weights: Floats, failed: Mask) -> Floats:
         """As `estimate`, on checked arguments."""
 
-    def estimate(self, labels: Mask, probabilities: Floats, weights: NDArray[Any]) -> Floats:
+    def estimate(
+        self, labels: Mask, probabilities: Floats, weights: NDArray[Any], failed: NDArray[np.bool_] | None = None
+    ) -> Floats:
         """Value in each of B samples of the same n cases.
 
         Args:
             labels: bool, (n,); True is the positive class.
             probabilities: (n,), predicted for the positive class, in [0, 1].
             weights: (B, n), how often each case counts in each sample.
+            failed: bool, (n,), cases without a prediction, whose probability is `worst_probability`; None where there is none.
 
         Returns:
             (B,), NaN where a sample does not hold what the metric `needs`.
@@ -175,10 +178,14 @@ class ProbabilityMetric(Metric):
             )
         if weights.ndim != 2 or weights.shape[1] != len(labels):
             raise ValueError(f"weights have shape {weights.shape}; they must be (samples, {len(labels)})")
+        if failed is None:
+            failed = np.zeros(len(labels), dtype=bool)
+        if failed.dtype != bool or failed.shape != labels.shape:
+            raise ValueError(f"failed is {failed.dtype} {failed.shape}; bool ({len(labels)},)")
         bad = np.flatnonzero(~((probabilities >= 0) & (probabilities <= 1)))
         if len(bad):
             raise ValueError(f"probabilities of rows {bad[:5].tolist()} ({len(bad)} rows) are not in [0, 1]")
-        return self._estimate(labels, probabilities, weights.astype(np.float64, copy=False))
+        return self._estimate(labels, probabilities, weights.astype(np.float64, copy=False), failed)
 
 
 def ratio(numerator: Floats, denominator: Floats) -> Floats:

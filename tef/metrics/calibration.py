@@ -3,6 +3,7 @@
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from tef.metrics.base import ProbabilityMetric, ratio
@@ -23,7 +24,7 @@ class Brier(ProbabilityMetric):
         """One line for the report."""
         return "Brier score: mean of (probability - class)^2 of the positive class, 0 to 1"
 
-    def _estimate(self, labels: Mask, probabilities: Floats, weights: Floats) -> Floats:
+    def _estimate(self, labels: Mask, probabilities: Floats, weights: Floats, failed: Mask) -> Floats:
         return ratio(weights @ (probabilities - labels) ** 2, weights.sum(axis=1))
 
 
@@ -44,16 +45,20 @@ class ECE(ProbabilityMetric):
         kind = "of equal width, each with its upper end" if self.binning == "equal-width" else "of equal numbers of cases"
         return (
             f"ECE: |share of positives - mean probability of the positive class| in {self.bins} bins {kind}, "
-            "weighted by cases; biased upwards in small cohorts"
+            "weighted by cases; a failed case that counts as worst is a gap of 1, outside the bins; "
+            "biased upwards in small cohorts"
         )
 
-    def edges(self, probabilities: Floats) -> Floats:
-        """Ends of the bins, (bins + 1,); a probability belongs to the bin whose upper end is the first that is not below it."""
-        parts = np.arange(self.bins + 1) / self.bins
-        return parts if self.binning == "equal-width" else np.quantile(probabilities, parts)
+    def bin_of(self, probabilities: Floats) -> NDArray[np.intp]:
+        """Bin of each of n probabilities, (n,), from 0 to bins - 1: the first whose upper end is not below it."""
+        inner = np.arange(1, self.bins) / self.bins
+        if self.binning == "equal-mass" and len(probabilities):
+            inner = np.quantile(probabilities, inner)
+        return np.searchsorted(inner, probabilities, side="left")
 
-    def _estimate(self, labels: Mask, probabilities: Floats, weights: Floats) -> Floats:
-        inner = self.edges(probabilities)[1:-1]
-        in_bin = np.searchsorted(inner, probabilities, side="left")[:, None] == np.arange(self.bins)
-        gaps = weights @ (in_bin * (labels - probabilities)[:, None])
-        return ratio(np.abs(gaps).sum(axis=1), weights.sum(axis=1))
+    def _estimate(self, labels: Mask, probabilities: Floats, weights: Floats, failed: Mask) -> Floats:
+        # Within a bin the gap of a failed case could cancel that of others, and failing would improve the error.
+        worked = ~failed
+        in_bin = self.bin_of(probabilities[worked])[:, None] == np.arange(self.bins)
+        gaps = weights[:, worked] @ (in_bin * (labels - probabilities)[worked, None])
+        return ratio(np.abs(gaps).sum(axis=1) + weights @ failed, weights.sum(axis=1))

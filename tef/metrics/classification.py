@@ -25,7 +25,7 @@ class Auroc(ProbabilityMetric):
         """One line for the report."""
         return "AUROC: probability that a positive case is given a higher probability than a negative one, ties counted half"
 
-    def _estimate(self, labels: Mask, probabilities: Floats, weights: Floats) -> Floats:
+    def _estimate(self, labels: Mask, probabilities: Floats, weights: Floats, failed: Mask) -> Floats:
         # Each positive beats the negatives below it and half of those it ties with: two reads of one cumulative sum.
         negatives = np.flatnonzero(~labels)
         negatives = negatives[np.argsort(probabilities[negatives], kind="stable")]
@@ -58,7 +58,7 @@ class Sensitivity(ProbabilityMetric):
         """One line for the report."""
         return f"Sensitivity: share of positive cases with a probability >= {self.operating_point:g}"
 
-    def _estimate(self, labels: Mask, probabilities: Floats, weights: Floats) -> Floats:
+    def _estimate(self, labels: Mask, probabilities: Floats, weights: Floats, failed: Mask) -> Floats:
         return ratio(weights @ (labels & (probabilities >= self.operating_point)), weights @ labels)
 
 
@@ -78,5 +78,5 @@ class Specificity(ProbabilityMetric):
         """One line for the report."""
         return f"Specificity: share of negative cases with a probability < {self.operating_point:g}"
 
-    def _estimate(self, labels: Mask, probabilities: Floats, weights: Floats) -> Floats:
+    def _estimate(self, labels: Mask, probabilities: Floats, weights: Floats, failed: Mask) -> Floats:
         return ratio(weights @ (~labels & (probabilities < self.operating_point)), weights @ ~labels)

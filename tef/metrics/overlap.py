@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from tef.metrics.base import BOTH_EMPTY, REFERENCE_EMPTY, MaskMetric, MaskPair, ShareOrUndefined, Undefined, or_undefined
 from tef.metrics.edges import Mask
+
+_WORST = "worst for a failed case: the larger of reference volume and rest of the image"
 
 
 class Dice(MaskMetric):
@@ -44,16 +48,16 @@ class AbsoluteVolumeDifference(MaskMetric):
     @property
     def definition(self) -> str:
         """One line for the report."""
-        return "Absolute volume difference: |predicted - reference volume|, ml"
+        return f"Absolute volume difference: |predicted - reference volume|, ml; {_WORST}, ml"
 
     def measure(self, masks: MaskPair) -> float:
         """Value in millilitres."""
         return abs(masks.n_prediction - masks.n_reference) * masks.voxel_ml
 
     def worst(self, reference: Mask, spacing_mm: Sequence[float]) -> float:
-        """The volume difference of finding nothing; where the reference is empty, of marking the whole image."""
+        """The larger difference of finding nothing and of marking the whole image."""
         masks = MaskPair(reference, reference, spacing_mm)
-        return (masks.n_reference or reference.size) * masks.voxel_ml
+        return max(masks.n_reference, reference.size - masks.n_reference) * masks.voxel_ml
 
 
 class RelativeVolumeDifference(MaskMetric):
@@ -67,7 +71,10 @@ class RelativeVolumeDifference(MaskMetric):
     @property
     def definition(self) -> str:
         """One line for the report."""
-        return "Relative volume difference: |predicted - reference volume| / reference volume; undefined for an empty reference"
+        return (
+            "Relative volume difference: |predicted - reference volume| / reference volume; undefined for an empty reference; "
+            f"{_WORST}, over the reference volume"
+        )
 
     def measure(self, masks: MaskPair) -> float | Undefined:
         """Value from 0 upwards."""
@@ -76,5 +83,6 @@ class RelativeVolumeDifference(MaskMetric):
         return abs(masks.n_prediction - masks.n_reference) / masks.n_reference
 
     def worst(self, reference: Mask, spacing_mm: Sequence[float]) -> float | Undefined:
-        """1, as if nothing was found; undefined where the reference is empty, as for any prediction."""
-        return 1.0 if reference.any() else REFERENCE_EMPTY
+        """The larger of finding nothing and marking the whole image; undefined where the reference is empty, as ever."""
+        n_reference = int(np.count_nonzero(reference))
+        return max(n_reference, reference.size - n_reference) / n_reference if n_reference else REFERENCE_EMPTY

@@ -19,9 +19,7 @@ __all__ = [
     "Volume",
     "WrongGeometry",
     "check_output",
-    "find_output",
     "read_mask",
-    "read_output",
     "read_pixels",
     "read_probability",
     "read_reference_mask",
@@ -30,33 +28,8 @@ __all__ = [
 ]
 
 Kind = Literal["mask", "probability"]
-_SUFFIXES = {"mask": (".nii.gz", ".nii"), "probability": (".json",)}
 
 read_mask = nifti.read_mask
-
-
-def find_output(folder: Path, name: str, kind: Kind) -> Path | None:
-    """The file of one output, or None where the model wrote none.
-
-    Raises:
-        UnreadableOutput: There are two, or it is a link, a folder or anything but a regular file.
-    """
-    found = [path for suffix in _SUFFIXES[kind] if (path := folder / f"{name}{suffix}").exists() or path.is_symlink()]
-    if len(found) > 1:
-        raise UnreadableOutput(f"{found[0].name} and {found[1].name} are both there; exactly one of them")
-    for path in found:
-        if path.is_symlink() or not path.is_file():
-            raise UnreadableOutput(f"{path.name}: is a link or a folder; a regular file")
-    return found[0] if found else None
-
-
-def read_output(path: Path, kind: Kind) -> Volume | float:
-    """A mask as `Volume` of bool, or a probability.
-
-    Raises:
-        UnreadableOutput: The file is not what ``kind`` asks for; the message says what it holds.
-    """
-    return read_mask(path, nifti.MAX_VOXELS) if kind == "mask" else read_probability(path)
 
 
 def read_reference_mask(path: Path) -> Volume:
@@ -75,7 +48,7 @@ def check_output(path: Path, kind: Kind, reference: Path | int) -> None:
     """Read an output whole and hold it against its reference.
 
     Args:
-        path: What `find_output` gave.
+        path: The file that was returned, a regular one.
         kind: Of the interface's output.
         reference: The reference mask's file; for a probability its class, which is not used.
 
@@ -93,10 +66,10 @@ def check_output(path: Path, kind: Kind, reference: Path | int) -> None:
         expected = nifti.read_grid(reference)
     except (UnreadableOutput, OSError) as error:
         raise _of_reference(reference, error) from error
-    if difference := same_grid(nifti.read_grid(path), expected):
+    if difference := same_grid(nifti.read_grid(path, like=expected), expected):
         raise WrongGeometry(f"{path.name}: {difference}; a mask on the grid of its input")
     voxels = expected.shape[0] * expected.shape[1] * expected.shape[2]
-    read_mask(path, voxels)
+    read_mask(path, voxels, expected)
 
 
 def _of_reference(path: Path, error: Exception) -> CohortError:

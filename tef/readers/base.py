@@ -81,27 +81,44 @@ def same_grid(a: Grid | Volume, b: Grid | Volume, tolerance_mm: float = 1e-3) ->
     return f"a corner lies {distance_mm:.4g} mm from the reference's ({spacings})"
 
 
-def canonical(array: NDArray[Any], affine: Affine) -> Volume:
-    """The same voxels with axes permuted and flipped as `Volume` describes; a view, nothing is resampled."""
+def canonical(array: NDArray[Any], affine: Affine, like: Grid | None = None) -> Volume:
+    """The same voxels with axes permuted and flipped; a view, nothing is resampled.
+
+    Args:
+        array: Three axes.
+        affine: From voxel index to position in LPS, mm; axes at right angles where there is a ``like``.
+        like: Axes come to lie as this grid's; without it, as `Volume` describes. A grid turned by 45 degrees is as near to one
+            axis of the patient as to another, so that rounding alone would decide for a mask and its reference, each by itself.
+    """
     from nibabel.orientations import apply_orientation
 
-    orientation, affine = _canonical(array.shape, affine)
+    orientation, affine = _canonical(array.shape, affine, like)
     return Volume(apply_orientation(array, orientation), affine)
 
 
-def canonical_grid(grid: Grid) -> Grid:
+def canonical_grid(grid: Grid, like: Grid | None = None) -> Grid:
     """The grid that `canonical` gives."""
-    orientation, affine = _canonical(grid.shape, grid.affine)
+    orientation, affine = _canonical(grid.shape, grid.affine, like)
     order = np.argsort(orientation[:, 0])
     return Grid(tuple(grid.shape[axis] for axis in order), affine)
 
 
-def _canonical(shape: tuple[int, ...], affine: Affine) -> tuple[NDArray[np.float64], Affine]:
-    """Orientation in nibabel's terms, which are RAS, and the new affine in ours."""
+def _canonical(shape: tuple[int, ...], affine: Affine, like: Grid | None) -> tuple[NDArray[np.float64], Affine]:
+    """Orientation in nibabel's terms, towards RAS or towards the axes of ``like``, and the new affine in ours."""
     from nibabel.orientations import inv_ornt_aff, io_orientation
 
-    orientation = io_orientation(LPS_RAS @ affine)
+    turned = LPS_RAS @ affine
+    if like is not None:
+        turned = np.eye(4)
+        turned[:3, :3] = _directions(like.affine).T @ _directions(affine)
+    orientation = io_orientation(turned)
     return orientation, affine @ inv_ornt_aff(orientation, shape)
+
+
+def _directions(affine: Affine) -> NDArray[np.float64]:
+    """Direction of each axis in LPS, (3, 3), a column of length 1 each."""
+    directions: NDArray[np.float64] = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return directions
 
 
 LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -18,17 +18,20 @@ _HEADER_BYTES = {348: "Nifti1Header", 540: "Nifti2Header"}
 _MAX_EXTENSION_BYTES = 2**20
 # NIfTI stores a scaling as float32, so that a mask written as scaled integers comes back as 0.9999999.
 _SCALING_ERROR = 1e-5
+# Far beyond any patient, and small enough that no position or distance overflows.
+_MAX_MM = 1e9
 
 
-def read_mask(path: Path, max_voxels: int) -> Volume:
+def read_mask(path: Path, max_voxels: int, like: Grid | None = None) -> Volume:
     """Read a binary mask.
 
     Args:
         path: ``.nii`` or ``.nii.gz``.
         max_voxels: A file whose header declares more is refused before any voxel is unpacked.
+        like: Grid of the reference that the mask is held against, where there is one.
 
     Returns:
-        bool, three axes in canonical order, whatever order the file has.
+        bool, three axes in the order of ``like``, else in canonical order, whatever order the file has.
 
     Raises:
         UnreadableOutput: The file is no NIfTI mask of 0 and 1, or is too large; the message says what it holds.
@@ -42,7 +45,8 @@ def read_mask(path: Path, max_voxels: int) -> Volume:
         inside = stored == 1
         outside = stored == 0
     else:
-        values = stored * slope + intercept
+        with np.errstate(all="ignore"):
+            values = stored * slope + intercept
         inside = np.abs(values - 1) <= _SCALING_ERROR
         outside = np.abs(values) <= _SCALING_ERROR
     wrong = inside.size - np.count_nonzero(inside) - np.count_nonzero(outside)
@@ -51,7 +55,7 @@ def read_mask(path: Path, max_voxels: int) -> Volume:
         raise UnreadableOutput(
             f"{path.name}: {wrong} voxels are neither 0 nor 1, the first is {first:g}; a mask holds 0 and 1 alone"
         )
-    return canonical(inside, grid.affine)
+    return canonical(inside, grid.affine, like)
 
 
 def read_image(path: Path, max_voxels: int = MAX_VOXELS) -> Volume:
@@ -69,18 +73,24 @@ def read_image(path: Path, max_voxels: int = MAX_VOXELS) -> Volume:
         stored = _read_voxels(stream, header, grid, path.name)
     slope, intercept = _scaling(header, path.name)
     if (slope, intercept) != (1, 0):
-        stored = (stored * slope + intercept).astype(np.float32)
+        try:
+            with np.errstate(over="raise", invalid="ignore"):
+                stored = (stored * slope + intercept).astype(np.float32)
+        except FloatingPointError as error:
+            raise UnreadableOutput(
+                f"{path.name}: voxels times {slope:g} plus {intercept:g} are too large; values that fit 32 bits"
+            ) from error
     return canonical(stored, grid.affine)
 
 
-def read_grid(path: Path, max_voxels: int = MAX_VOXELS) -> Grid:
-    """Where the voxels of a file lie, in canonical order; only the header is unpacked.
+def read_grid(path: Path, max_voxels: int = MAX_VOXELS, like: Grid | None = None) -> Grid:
+    """Where the voxels of a file lie, axes in the order of `read_mask`; only the header is unpacked.
 
     Raises:
         UnreadableOutput: The header is not that of a NIfTI image with three axes.
     """
     with _open(path) as stream:
-        return canonical_grid(_grid(_read_header(stream, path.name), path.name, max_voxels))
+        return canonical_grid(_grid(_read_header(stream, path.name), path.name, max_voxels), like)
 
 
 def _open(path: Path) -> Stream:
@@ -111,7 +121,7 @@ def _read_header(stream: Stream, name: str) -> Any:
     try:
         header = getattr(nibabel, _HEADER_BYTES[sizes[0]]).from_fileobj(BytesIO(content), check=False)
         header.get_data_dtype()
-        header.get_best_affine()
+        _affine(header)
     except (HeaderDataError, ValueError, KeyError) as error:
         raise UnreadableOutput(
             f"{name}: the NIfTI header is not valid ({error}); a header as nibabel or ITK writes it"
@@ -137,16 +147,25 @@ def _grid(header: Any, name: str, max_voxels: int) -> Grid:
         )
     if int(header["xyzt_units"]) & 7 not in (0, 2):
         raise UnreadableOutput(f"{name}: the header gives metres or microns; millimetres")
-    affine = LPS_RAS @ np.asarray(header.get_best_affine(), dtype=np.float64)
-    lengths = np.linalg.norm(affine[:3, :3], axis=0)
-    if not np.isfinite(affine).all() or lengths.min() < 1e-6:
-        raise UnreadableOutput(f"{name}: the affine is not finite or has an axis of no length; a position in mm for each voxel")
+    affine = _affine(header)
+    # NaN compares false.
+    if not (np.abs(affine) <= _MAX_MM).all() or (lengths := np.linalg.norm(affine[:3, :3], axis=0)).min() < 1e-6:
+        raise UnreadableOutput(
+            f"{name}: the affine is not finite, is beyond {_MAX_MM:g} mm or has an axis of no length; "
+            "a position in mm for each voxel"
+        )
     cosines = (affine[:3, :3] / lengths).T @ (affine[:3, :3] / lengths)
     if np.abs(cosines - np.eye(3)).max() > 1e-3:
         raise UnreadableOutput(
             f"{name}: the axes are not at right angles; a grid without shear, so that distances can be measured"
         )
-    return Grid(tuple(shape), affine)
+    return Grid(tuple(shape), LPS_RAS @ affine)
+
+
+def _affine(header: Any) -> NDArray[np.float64]:
+    """From voxel index to position in RAS, mm, as the header gives it; not checked."""
+    with np.errstate(all="ignore"):
+        return np.asarray(header.get_best_affine(), dtype=np.float64)
 
 
 def _read_voxels(stream: Stream, header: Any, grid: Grid, name: str) -> NDArray[Any]:
@@ -154,10 +173,10 @@ def _read_voxels(stream: Stream, header: Any, grid: Grid, name: str) -> NDArray[
     dtype = header.get_data_dtype()
     if dtype.kind not in "uif" or dtype.itemsize > 8:
         raise UnreadableOutput(f"{name}: voxels are of type {dtype}; whole numbers or floats of at most 64 bits")
-    gap = int(header["vox_offset"]) - int(header["sizeof_hdr"])
-    if not 0 <= gap <= _MAX_EXTENSION_BYTES:
+    gap = float(header["vox_offset"]) - float(header["sizeof_hdr"])
+    if not (0 <= gap <= _MAX_EXTENSION_BYTES and gap.is_integer()):
         raise UnreadableOutput(f"{name}: voxels begin at byte {header['vox_offset']}; right behind the header")
-    _read(stream, gap, name)
+    _read(stream, int(gap), name)
     content = _read(stream, int(np.prod(grid.shape)) * dtype.itemsize, name)
     # Asking for one byte more also makes gzip compare its checksum.
     try:

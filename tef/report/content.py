@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tef.errors import RunError
-from tef.run import Run, write_json
+from tef.files import write_json
+from tef.run import Run
 from tef.score import Estimate
 from tef.statistics import Decision
 

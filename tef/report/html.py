@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from tef.files import write_text
 from tef.report import plots
 from tef.report.content import CaseResult, Report
 from tef.report.wording import (
@@ -18,7 +19,7 @@ from tef.report.wording import (
     suppressed,
     with_unit,
 )
-from tef.run import Run, write_text
+from tef.run import Run
 from tef.score import Estimate
 
 _SEVERITIES = ("error", "warning", "note")

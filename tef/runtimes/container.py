@@ -25,14 +25,13 @@ NOBODY = "65534:65534"
 _NPROC = 4096
 
 
-def container_args(engine: EngineName, spec: ContainerSpec, *, oci_runtime: str | None, rootless: bool) -> list[str]:
+def container_args(engine: EngineName, spec: ContainerSpec, *, oci_runtime: str | None) -> list[str]:
     """Everything after the engine's name on the command line, global options included.
 
     Args:
         engine: Decides the few spellings that differ.
         spec: What to start.
         oci_runtime: ``runc``, ``crun``, ``runsc`` or a path; None leaves the engine's own default.
-        rootless: The engine runs without root: the host's user is then the container's, so that outputs can be removed.
 
     Raises:
         ConfigError: A mount's path cannot be written in an engine's option.
@@ -67,8 +66,6 @@ def container_args(engine: EngineName, spec: ContainerSpec, *, oci_runtime: str 
     ]  # fmt: skip
     if engine == "podman":
         args += ["--read-only-tmpfs=false", "--image-volume", "ignore"]
-        if rootless:
-            args += ["--userns", f"keep-id:uid={NOBODY.split(':')[0]},gid={NOBODY.split(':')[1]}"]
     for mount in spec.mounts:
         args += ["--mount", _mount(mount)]
     args += _gpu_args(engine, spec.gpus)

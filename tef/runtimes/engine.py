@@ -6,9 +6,9 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from tef.errors import ConfigError, SubmissionError
@@ -17,7 +17,20 @@ from tef.sandbox import ContainerSpec, Ending, PinnedImage
 
 _ANSWER_TIMEOUT_S = 120
 _FAREWELL_S = 10
-_strict = ConfigDict(extra="forbid")
+# Devices may be written as numbers, as people do.
+_strict = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+
+def _listed(gpus: object) -> object:
+    if not isinstance(gpus, list | tuple):
+        raise ValueError("must be a list, such as [0,1]")
+    return gpus
+
+
+Gpus = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/=:-]*$")], ...],
+    BeforeValidator(_listed),
+]
 
 
 @dataclass(frozen=True, config=_strict)
@@ -31,7 +44,7 @@ class Podman:
     """
 
     oci_runtime: str | None = "auto"
-    gpus: tuple[str, ...] = ()
+    gpus: Gpus = ()
     name: ClassVar[EngineName] = "podman"
 
     def pin(self, reference: str, digest: str | None) -> PinnedImage:
@@ -40,9 +53,12 @@ class Podman:
 
     def start(self, spec: ContainerSpec) -> "EngineContainer":
         """See `tef.sandbox.Runtime.start`."""
-        rootless = os.geteuid() != 0
-        args = container_args(self.name, spec, oci_runtime=_oci_runtime(self.oci_runtime), rootless=rootless)
+        args = container_args(self.name, spec, oci_runtime=_oci_runtime(self.oci_runtime))
         return EngineContainer(self.name, spec.name, args)
+
+    def run_ids(self) -> frozenset[str]:
+        """See `tef.sandbox.Runtime.run_ids`."""
+        return _run_ids(self.name)
 
     def remove_leftovers(self, run_id: str) -> int:
         """See `tef.sandbox.Runtime.remove_leftovers`."""
@@ -70,7 +86,7 @@ class Docker:
     """
 
     oci_runtime: str | None = None
-    gpus: tuple[str, ...] = ()
+    gpus: Gpus = ()
     name: ClassVar[EngineName] = "docker"
 
     def pin(self, reference: str, digest: str | None) -> PinnedImage:
@@ -79,8 +95,12 @@ class Docker:
 
     def start(self, spec: ContainerSpec) -> "EngineContainer":
         """See `tef.sandbox.Runtime.start`."""
-        args = container_args(self.name, spec, oci_runtime=self.oci_runtime, rootless=False)
+        args = container_args(self.name, spec, oci_runtime=self.oci_runtime)
         return EngineContainer(self.name, spec.name, args)
+
+    def run_ids(self) -> frozenset[str]:
+        """See `tef.sandbox.Runtime.run_ids`."""
+        return _run_ids(self.name)
 
     def remove_leftovers(self, run_id: str) -> int:
         """See `tef.sandbox.Runtime.remove_leftovers`."""
@@ -98,16 +118,16 @@ class Docker:
         }
 
 
-def available(gpus: tuple[str, ...] = ()) -> Podman | Docker:
+def available(gpus: Gpus = ()) -> Podman | Docker:
     """Podman where it is installed, else Docker.
 
     Raises:
         ConfigError: Neither is there.
     """
     if shutil.which("podman"):
-        return Podman(gpus=tuple(gpus))
+        return Podman(gpus=gpus)
     if shutil.which("docker"):
-        return Docker(gpus=tuple(gpus))
+        return Docker(gpus=gpus)
     raise ConfigError(
         "runtime: neither podman nor docker is installed; install one, such as with 'apt-get install podman runc'"
     )
@@ -142,22 +162,26 @@ class EngineContainer:
             code = self.process.wait(timeout=_FAREWELL_S)
         except subprocess.TimeoutExpired:
             # It was killed while still being created, or it lingers: removing it by force ends it whatever its state.
-            _run(self._engine, "rm", "--force", "--volumes", self._name)
+            _remove(self._engine, self._name)
             self.process.kill()
             code = self.process.wait()
         told = _run(self._engine, "inspect", "--type", "container", "--format", "{{json .State}}", self._name)
-        _run(self._engine, "rm", "--force", "--volumes", self._name)
+        _remove(self._engine, self._name)
         if told.returncode != 0:
             return Ending(code, oom_killed=False, engine_error="the engine did not create the container")
         state = json.loads(told.stdout)
         code = state["ExitCode"] or code
         oom = bool(state.get("OOMKilled")) or (code == 137 and not self._killed)
-        return Ending(code, oom, state.get("Error") or None if code in (125, 126, 127) else None)
+        never = str(state["StartedAt"]).startswith("0001-")
+        return Ending(code, oom, (state.get("Error") or "it never started") if never else None)
 
 
 def _run(engine: str, *args: str) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run([engine, *args], capture_output=True, text=True, timeout=_ANSWER_TIMEOUT_S, check=False)
+        # In a session of its own, so that an impatient second Ctrl-C does not stop the removal of a container.
+        return subprocess.run(
+            [engine, *args], capture_output=True, text=True, timeout=_ANSWER_TIMEOUT_S, check=False, start_new_session=True
+        )
     except FileNotFoundError as error:
         raise ConfigError(f"runtime: {engine} is not installed; install it or choose another with runtime=...") from error
     except subprocess.TimeoutExpired as error:
@@ -174,10 +198,22 @@ def _ask(engine: str, *args: str) -> str:
     return done.stdout
 
 
+def _remove(engine: str, *names: str) -> None:
+    # Podman would give a container ten seconds to end by itself.
+    at_once = ["--time", "0"] if engine == "podman" else []
+    _run(engine, "rm", "--force", "--volumes", *at_once, *names)
+
+
+def _run_ids(engine: str) -> frozenset[str]:
+    template = '{{index .Labels "%s"}}' if engine == "podman" else '{{.Label "%s"}}'
+    told = _ask(engine, "ps", "--all", "--filter", f"label={RUN_LABEL}", "--format", template % RUN_LABEL)
+    return frozenset(told.split())
+
+
 def _remove_leftovers(engine: str, run_id: str) -> int:
     names = _ask(engine, "ps", "--all", "--quiet", "--filter", f"label={RUN_LABEL}={run_id}").split()
     if names:
-        _ask(engine, "rm", "--force", "--volumes", *names)
+        _remove(engine, *names)
     return len(names)
 
 

@@ -27,8 +27,9 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from tef.errors import ConfigError
+from tef.files import write_json
 from tef.report import Report
-from tef.run import Run, write_json
+from tef.run import Run
 from tef.trackers.mlflow_facts import Facts, facts_of, per_case, short
 
 _SQLITE = "sqlite:///"

@@ -1,6 +1,7 @@
 """Real containers, sealed as in production, that misbehave in every way of ``docker/hostile``: the harness holds."""
 
 import importlib.util
+import os
 import subprocess
 from functools import cache
 
@@ -10,7 +11,9 @@ from support import ROOT, make_cohort, protocol, write_benchmark, write_submissi
 from test_evaluate import Silent, run_it
 
 from tef.errors import ConfigError, SubmissionError
+from tef.evaluate import remove_orphans
 from tef.prediction import Failure
+from tef.run import open_run
 from tef.runtimes import Docker, Podman
 
 pytestmark = pytest.mark.container
@@ -94,6 +97,23 @@ def test_a_hostile_container_ends_as_its_table_says_and_hurts_nobody(engine, mod
     assert all(path.is_file() and not path.is_symlink() for path in run.folder.glob("predictions/*/*"))
 
 
+def test_a_model_that_hides_a_full_disk_in_deleted_files_is_found_out(evaluated, tmp_path):
+    """Room that comes back when a container has ended was the model's doing: its case fails, and the run goes on."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    (tmp_path / "runs").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", tmp_path / "runs"], check=True)
+    try:
+        _, _, outcomes = evaluated("podman", "holds-deleted")
+    finally:
+        subprocess.run(["umount", tmp_path / "runs"], check=True)
+
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+    assert {str(failure.code) for failure in failures} == {"OUTPUT_TOO_LARGE"}
+    assert "MB of the disk in files that it had deleted" in failures[0].message
+    assert len(outcomes) == N_CASES
+
+
 @pytest.mark.parametrize("engine", ["podman", "docker"])
 def test_an_image_that_is_not_there_is_the_submitter_s_to_fix(engine, cohort, tmp_path, request):
     """One line with the code IMAGE_UNAVAILABLE and what to do."""
@@ -157,28 +177,22 @@ def test_workers_are_apart_and_together_do_all_cases(evaluated):
     assert report.estimate("dice").value == 1.0
 
 
-def test_containers_of_a_killed_run_are_removed_when_it_goes_on(podman_engine):
-    """A container that outlived its harness does not stay beside the held-out data."""
+def test_containers_that_outlived_their_harness_are_removed_by_the_next_start(cohort, tmp_path, podman_engine):
+    """A container of a killed run does not stay beside the held-out data, and one of a run at work is let alone."""
     images("podman")
-    args = [
-        "--label",
-        "org.tef.run=test-leftover",
-        "--network",
-        "none",
-        "--ulimit",
-        "nofile=1024:1024",
-        "--ulimit",
-        "nproc=1024:1024",
-    ]
+    benchmark = write_benchmark(tmp_path / "cubes", protocol(cohort))
+    run = open_run(tmp_path / "runs", benchmark, write_submission(tmp_path / "s"), cohort, {"digest": "sha256:0"}, {})
     runtime = Podman()
-    chosen = ["--runtime", runtime.facts()["oci_runtime"]]
+    engine = ["podman", "--runtime", runtime.facts()["oci_runtime"], "run", "--detach", "--network", "none"]
+    limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "--entrypoint", "sleep"]
     image = "localhost/tef-hostile-correct:1"
-    subprocess.run(
-        ["podman", *chosen, "run", "--detach", *args, "--entrypoint", "sleep", image, "600"], check=True, capture_output=True
-    )
+    subprocess.run([*engine, "--label", f"org.tef.run={run.run_id}", *limits, image, "600"], check=True, capture_output=True)
 
-    assert runtime.remove_leftovers("test-leftover") == 1
-    assert _containers("podman", "test-leftover") == []
+    with run.locked():
+        remove_orphans(tmp_path / "runs", runtime)
+        assert len(_containers("podman", run.run_id)) == 1
+    remove_orphans(tmp_path / "runs", runtime)
+    assert _containers("podman", run.run_id) == []
 
 
 def test_an_engine_that_is_not_there_is_the_operator_s_to_fix(cohort, tmp_path, monkeypatch):

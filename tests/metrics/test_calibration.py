@@ -13,10 +13,11 @@ def ece(bins, binning="equal-width"):
     return ECE(metric="ece", bins=bins, binning=binning)
 
 
-def one(metric, labels, probabilities, weights=None):
+def one(metric, labels, probabilities, weights=None, failed=None):
     """Value in a single sample."""
     weights = np.ones((1, len(labels))) if weights is None else np.array([weights])
-    return metric.estimate(np.array(labels, dtype=bool), np.array(probabilities, dtype=float), weights)[0]
+    failed = None if failed is None else np.array(failed, dtype=bool)
+    return metric.estimate(np.array(labels, dtype=bool), np.array(probabilities, dtype=float), weights, failed)[0]
 
 
 def test_brier_is_the_mean_squared_error_and_equals_scikit_learn():
@@ -53,3 +54,20 @@ def test_weights_are_repetitions():
     """A case that was drawn twice counts twice in its bin."""
     found = one(ece(5), [0, 1, 1], [0.1, 0.15, 0.9], weights=[2, 1, 0])
     assert found == one(ece(5), [0, 0, 1], [0.1, 0.1, 0.15])
+
+
+@pytest.mark.parametrize("binning", ["equal-width", "equal-mass"])
+def test_a_failed_case_is_a_gap_of_1_outside_the_bins(binning):
+    """ECE is the share that worked times the error of those, plus the share that failed; what was imputed does not matter."""
+    labels, probabilities, failed = [0, 1, 0, 1, 1], [0.1, 0.15, 0.3, 0.4, 0.0], [0, 0, 0, 0, 1]
+    worked = one(ece(2, binning), labels[:4], probabilities[:4])
+    assert one(ece(2, binning), labels, probabilities, failed=failed) == pytest.approx(0.8 * worked + 0.2)
+    assert one(ece(2, binning), labels, probabilities, [1, 1, 1, 1, 4], failed) == pytest.approx(0.5 * worked + 0.5)
+    assert one(ece(2, binning), labels, probabilities, failed=[1] * 5) == 1
+
+
+@pytest.mark.parametrize("failed", [np.zeros(3, dtype=bool), np.zeros(2)])
+def test_failed_cases_that_do_not_fit_are_refused(failed):
+    """One truth value a case."""
+    with pytest.raises(ValueError, match=r"^failed is (bool \(3,\)|float64 \(2,\)); bool \(2,\)$"):
+        ece(2).estimate(np.array([True, False]), np.array([0.5, 0.5]), np.ones((1, 2)), failed)

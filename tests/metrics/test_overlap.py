@@ -63,9 +63,11 @@ def test_relative_volume_difference_is_undefined_for_an_empty_reference():
 def test_a_failed_case_counts_as_the_worst():
     """A failure never counts as a correct empty prediction."""
     assert [DICE.worst(FIVE, SPACING_MM), DICE.worst(EMPTY, SPACING_MM)] == [0, 0]
-    assert ABSOLUTE.worst(FIVE, SPACING_MM) == pytest.approx(0.05)
+    assert ABSOLUTE.worst(FIVE, SPACING_MM) == pytest.approx(0.59)
+    assert ABSOLUTE.worst(~FIVE, SPACING_MM) == pytest.approx(0.59)
     assert ABSOLUTE.worst(EMPTY, SPACING_MM) == pytest.approx(0.64)
-    assert RELATIVE.worst(FIVE, SPACING_MM) == 1
+    assert RELATIVE.worst(FIVE, SPACING_MM) == 59 / 5
+    assert RELATIVE.worst(~FIVE, SPACING_MM) == 1
     assert RELATIVE.worst(EMPTY, SPACING_MM) == Undefined("the reference standard is empty")
 
 

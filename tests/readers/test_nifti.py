@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from tef.readers import Grid, UnreadableOutput, Volume, read_mask, same_grid
+from tef.readers import Grid, UnreadableOutput, Volume, check_output, read_mask, same_grid
 from tef.readers.nifti import read_grid, read_image
 
 AFFINE = np.array([[0.8, 0, 0, -10], [0, 0.9, 0, 20], [0, 0, 3, 30], [0, 0, 0, 1.0]])
@@ -180,8 +180,18 @@ def _longer(path):
         (lambda p: patched(p, 40, b"\x09\x00"), r"^tumour.nii.gz: has the dimensions none; three, each at least 1$"),
         (lambda p: patched(p, 123, b"\x01"), r"^tumour.nii.gz: the header gives metres or microns; millimetres$"),
         (lambda p: patched(p, 108, np.float32(1e9).tobytes()), r"^tumour.nii.gz: voxels begin at byte 1000000000.0"),
+        (lambda p: patched(p, 108, np.float32(np.nan).tobytes()), r"^tumour.nii.gz: voxels begin at byte nan; right behind"),
+        (lambda p: patched(p, 108, np.float32(np.inf).tobytes()), r"^tumour.nii.gz: voxels begin at byte inf; right behind"),
+        (lambda p: patched(p, 108, np.float32(352.5).tobytes()), r"^tumour.nii.gz: voxels begin at byte 352.5; right behind"),
         (lambda p: patched(p, 280, np.float32(np.nan).tobytes()), r"^tumour.nii.gz: the affine is not finite"),
-        (lambda p: patched(p, 280, b"\0" * 12), r"^tumour.nii.gz: the affine is not finite or has an axis of no length"),
+        (
+            lambda p: patched(p, 292, np.float32(1e38).tobytes()),
+            r"^tumour.nii.gz: the affine is not finite, is beyond 1e\+09 mm",
+        ),
+        (
+            lambda p: patched(p, 280, b"\0" * 12),
+            r"^tumour.nii.gz: the affine is not finite, is beyond 1e\+09 mm or has an axis of no length",
+        ),
         (lambda p: patched(p, 284, np.float32(0.5).tobytes()), r"^tumour.nii.gz: the axes are not at right angles"),
         (
             lambda p: patched(p, 112, np.float32([np.inf, 0]).tobytes()),
@@ -195,6 +205,55 @@ def test_a_damaged_or_forged_file_is_refused(tmp_path, damage, message):
     damage(path)
     with pytest.raises(UnreadableOutput, match=message):
         read_mask(path, 1000)
+
+
+HOSTILE = [np.nan, np.inf, -np.inf, 0, -1, 0.5, 1e38, -1e38, 1e-38, 1e300]
+
+
+def forged(raw, dtype, random):
+    """One field of a header overwritten: a float, now and then, by a number that is hard to compute with, else by noise."""
+    name = random.choice(dtype.names)
+    field, offset = dtype.fields[name][:2]
+    raw = bytearray(raw)
+    with np.errstate(over="ignore"):
+        numbers = np.array(HOSTILE).astype(field.base) if field.base.kind == "f" else None
+    if numbers is not None and random.random() < 0.7:
+        offset += field.base.itemsize * int(random.integers(field.itemsize // field.base.itemsize))
+        content = random.choice(numbers).tobytes()
+    else:
+        content = random.bytes(field.itemsize)
+    raw[offset : offset + len(content)] = content
+    return name, raw
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("form", ["sform", "qform", "none"])
+def test_no_forged_header_does_anything_but_be_read_or_refused(tmp_path, version, form):
+    """Any other exception would end the whole run at one hostile file; a warning would too."""
+    import nibabel
+
+    image = (nibabel.Nifti1Image if version == 1 else nibabel.Nifti2Image)(MASK, AFFINE)
+    image.header["sform_code"], image.header["qform_code"] = form == "sform", form == "qform"
+    nibabel.save(image, tmp_path / "reference.nii")
+    raw = (tmp_path / "reference.nii").read_bytes()
+    output = tmp_path / "tumour.nii"
+    random = np.random.default_rng(version)
+    refused = 0
+    for _ in range(300):
+        field, content = forged(raw, image.header.template_dtype, random)
+        output.write_bytes(content)
+        for read in (
+            lambda: check_output(output, "mask", tmp_path / "reference.nii"),
+            lambda: read_mask(output, 1000),
+            lambda: read_image(output, 1000),
+        ):
+            try:
+                read()
+            except UnreadableOutput:
+                refused += 1
+            except Exception as error:
+                raise AssertionError(f"{field}: {bytes(content[:540]).hex()}") from error
+    assert refused > 100
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path):
@@ -233,3 +292,10 @@ def test_an_image_keeps_its_type_unless_the_file_scales_it(tmp_path):
     scaled = read_image(path).array
     assert scaled.dtype == np.float32
     np.testing.assert_array_equal(scaled, array * 0.5 + 10)
+
+
+def test_an_image_scaled_beyond_32_bits_is_refused(tmp_path):
+    """It would be read as infinity."""
+    path = patched(save(tmp_path, np.full((4, 5, 6), 1000, dtype=np.int16)), 112, np.float32([1e38, 0]).tobytes())
+    with pytest.raises(UnreadableOutput, match=r"^tumour.nii.gz: voxels times 1e\+38 plus 0 are too large; values that fit 32"):
+        read_image(path)

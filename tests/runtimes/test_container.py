@@ -66,7 +66,7 @@ def pairs(args):
 )
 def test_every_control_is_on_the_command_line(engine, flag):
     """No isolation control can be lost without this test failing."""
-    args = container_args(engine, SPEC, oci_runtime=None, rootless=False)
+    args = container_args(engine, SPEC, oci_runtime=None)
 
     assert flag in (pairs(args) if " " in flag else args)
 
@@ -74,7 +74,7 @@ def test_every_control_is_on_the_command_line(engine, flag):
 @pytest.mark.parametrize("engine", ["podman", "docker"])
 def test_nothing_that_opens_the_sandbox_is_there(engine):
     """No flag gives back what the controls take away."""
-    args = container_args(engine, SPEC, oci_runtime=None, rootless=True)
+    args = container_args(engine, SPEC, oci_runtime=None)
 
     forbidden = (
         "--privileged",
@@ -97,12 +97,12 @@ def test_nothing_that_opens_the_sandbox_is_there(engine):
 def test_the_image_is_last_and_started_by_digest_without_arguments():
     """What runs is the pinned image's own entry point."""
     for engine in ("podman", "docker"):
-        assert container_args(engine, SPEC, oci_runtime=None, rootless=False)[-1] == SPEC.image
+        assert container_args(engine, SPEC, oci_runtime=None)[-1] == SPEC.image
 
 
 def test_podman_mounts_no_tmpfs_and_no_volume_of_its_own():
     """The only writable places are /tmp and /output."""
-    args = container_args("podman", SPEC, oci_runtime=None, rootless=False)
+    args = container_args("podman", SPEC, oci_runtime=None)
 
     assert "--read-only-tmpfs=false" in args
     assert "--image-volume ignore" in pairs(args)
@@ -110,16 +110,8 @@ def test_podman_mounts_no_tmpfs_and_no_volume_of_its_own():
 
 def test_the_oci_runtime_stands_where_each_engine_wants_it():
     """Podman takes it before the command, Docker after."""
-    assert container_args("podman", SPEC, oci_runtime="runc", rootless=False)[:3] == ["--runtime", "runc", "run"]
-    assert container_args("docker", SPEC, oci_runtime="runsc", rootless=False)[:3] == ["run", "--runtime", "runsc"]
-
-
-def test_rootless_podman_maps_the_container_s_user_to_the_host_s():
-    """Outputs of a rootless container belong to the user who must read and remove them."""
-    rootless = container_args("podman", SPEC, oci_runtime=None, rootless=True)
-
-    assert "--userns keep-id:uid=65534,gid=65534" in pairs(rootless)
-    assert "--userns" not in container_args("podman", SPEC, oci_runtime=None, rootless=False)
+    assert container_args("podman", SPEC, oci_runtime="runc")[:3] == ["--runtime", "runc", "run"]
+    assert container_args("docker", SPEC, oci_runtime="runsc")[:3] == ["run", "--runtime", "runsc"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +126,7 @@ def test_rootless_podman_maps_the_container_s_user_to_the_host_s():
 )
 def test_gpus_are_given_as_each_engine_wants_them(engine, gpus, expected):
     """A site names devices once, for either engine."""
-    args = container_args(engine, replace(SPEC, gpus=gpus), oci_runtime=None, rootless=False)
+    args = container_args(engine, replace(SPEC, gpus=gpus), oci_runtime=None)
 
     assert [pair for pair in pairs(args) if pair.startswith(("--device", "--gpus"))] == expected
 
@@ -144,4 +136,4 @@ def test_a_path_that_cannot_be_mounted_is_named():
     odd = replace(SPEC, mounts=(Mount(Path("/runs/a,b"), "/input", writable=False),))
 
     with pytest.raises(ConfigError, match="/runs/a,b: has a comma"):
-        container_args("podman", odd, oci_runtime=None, rootless=False)
+        container_args("podman", odd, oci_runtime=None)

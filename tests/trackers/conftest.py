@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tef.files import write_json
 from tef.report import CaseResult, Report, write_report
-from tef.run import Run, write_json
+from tef.run import Run
 from tef.score import Estimate
 from tef.statistics import Decision
 

@@ -1,0 +1,51 @@
+"""DICOM files as a model may see them: the image as it is, and no name that is the same in another run."""
+
+from pathlib import Path
+from typing import Any
+
+from tef.errors import CohortError
+from tef.run import Run
+
+# UIDs of the standard itself, such as a SOP class or a transfer syntax, say what a file is and not whose.
+_STANDARD = "1.2.840.10008."
+_NAMES = ("PatientName", "OtherPatientIDs", "AccessionNumber", "StudyID", "RequestedProcedureID", "DeviceSerialNumber")
+
+
+def copy_nameless(source: Path, target: Path, run: Run, token: str) -> None:
+    """Copy a DICOM file with PatientID, PatientName and every UID of a study, series or object replaced.
+
+    UIDs that were equal stay equal, so that references between files hold; in another run they are others.
+
+    Args:
+        token: The case's opaque name in this run: the new PatientID.
+
+    Raises:
+        CohortError: The file is not DICOM.
+    """
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        dataset = pydicom.dcmread(source)
+    except InvalidDicomError as error:
+        raise CohortError(f"{source}: is not a DICOM file; a DICOM series holds nothing else") from error
+    dataset.walk(lambda _, element: _replace(element, run))
+    dataset.PatientID = token
+    for name in _NAMES:
+        if name in dataset:
+            setattr(dataset, name, "")
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.save_as(target)
+
+
+def _replace(element: Any, run: Run) -> None:
+    if element.VR != "UI" or not element.value:
+        return
+    if isinstance(element.value, str):
+        element.value = _other(element.value, run)
+    else:
+        element.value = [_other(uid, run) for uid in element.value]
+
+
+def _other(uid: str, run: Run) -> str:
+    return uid if uid.startswith(_STANDARD) else f"2.25.{int(run.opaque('uid', uid)[:32], 16)}"
