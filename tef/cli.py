@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tef
-from tef.errors import ProtocolError, RunError, SubmissionError, TefError, nearest
+from tef.errors import ProtocolError, RunError, SubmissionError, TefError, nearest, plain
 
 if TYPE_CHECKING:
     from tef.config import Configuration
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(arguments)
     except TefError as error:
         code = f" [{error.code}]" if isinstance(error, SubmissionError) and error.code else ""
-        print(f"{type(error).__name__}{code}: {error}", file=sys.stderr)
+        print(f"{type(error).__name__}{code}: {plain(str(error))}", file=sys.stderr)
         return MUST_FIX
     except OSError as error:
         if error.errno not in _SITE_ERRORS:
@@ -240,10 +240,10 @@ def _find_submission(name: str, config: Any) -> Path:
     path = Path(name)
     if path.is_file() or (path / "submission.yaml").is_file():
         return path
-    known = sorted(p.parent.name for p in config.site.submissions_dir.glob("*/submission.yaml"))
+    known = sorted(p.parent.name for p in config.site.submissions.glob("*/submission.yaml"))
     if name not in known:
-        raise SubmissionError(f"submission '{name}': there is none in {config.site.submissions_dir}; {nearest(name, known)}")
-    return Path(config.site.submissions_dir / name)
+        raise SubmissionError(f"submission '{name}': there is none in {config.site.submissions}; {nearest(name, known)}")
+    return Path(config.site.submissions / name)
 
 
 def _find_run(name: str, config: Any) -> "Run":

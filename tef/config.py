@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tef.benchmark import explain
 from tef.errors import ConfigError, nearest
@@ -30,7 +30,7 @@ class Site(BaseModel):
     cohorts_dir: Path
     cohorts: Mapping[str, Path]
     runs_dir: Path
-    submissions_path: Path = Field(alias="submissions_dir")
+    submissions_dir: Path
     benchmarks_dir: Path | None
 
     def cohort(self, name: str) -> Path:
@@ -47,13 +47,13 @@ class Site(BaseModel):
         return _existing(self.benchmarks_dir or packaged("benchmarks"), "site.benchmarks_dir")
 
     @property
-    def submissions_dir(self) -> Path:
+    def submissions(self) -> Path:
         """The folder of the submissions. A site that names each submission by its path needs none.
 
         Raises:
             ConfigError: It does not exist.
         """
-        return _existing(self.submissions_path, "site.submissions_dir")
+        return _existing(self.submissions_dir, "site.submissions_dir")
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ def _benchmarks(site: Site) -> Table:
 def _submissions(site: Site) -> Table:
     table = Table("submission", "version", "contract", "image", title="Submissions", title_justify="left")
     try:
-        folder = site.submissions_dir
+        folder = site.submissions
     except ConfigError as error:
         table.add_row("", "", "", _text(error, "red"))
         return table

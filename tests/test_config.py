@@ -177,7 +177,7 @@ def test_a_folder_of_configuration_that_is_not_there_is_named(tmp_path):
         configure([], tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize(("key", "name"), [("benchmarks_dir", "benchmarks"), ("submissions_dir", "submissions_dir")])
+@pytest.mark.parametrize(("key", "name"), [("benchmarks_dir", "benchmarks"), ("submissions_dir", "submissions")])
 def test_a_folder_of_the_site_that_is_not_there_is_named_when_it_is_used(tmp_path, key, name):
     """A folder that is missing is not taken for one that is empty, and a command that needs none of it goes on."""
     site = configure([f"site.{key}={tmp_path}/nowhere"]).site

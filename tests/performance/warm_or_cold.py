@@ -21,7 +21,8 @@ from support import make_cohort, protocol, write_benchmark, write_submission
 from tef.contracts import Slot, Tef
 from tef.prediction import Prediction
 from tef.run import open_run
-from tef.runtimes import Podman, container_args
+from tef.runtimes import Podman
+from tef.runtimes.container import container_args
 
 IMAGE = "localhost/tef-hostile-correct:1"
 

@@ -137,7 +137,7 @@ def test_text_of_others_cannot_become_markup(segmentation) -> None:
     """What submitters, protocols and cohorts wrote is shown letter by letter, in tables and in plots."""
     report = segmentation(
         submission={
-            "version": HOSTILE, "intended_use": HOSTILE, "contact": HOSTILE, "training_data": {"description": HOSTILE},
+            "intended_use": HOSTILE, "contact": HOSTILE, "training_data": {"description": HOSTILE},
         },
         card={"title": HOSTILE, "notes": [HOSTILE], "dct:license": HOSTILE},
         title=HOSTILE,

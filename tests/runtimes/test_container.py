@@ -7,7 +7,7 @@ import pytest
 
 from tef.benchmark import Limits
 from tef.errors import ConfigError
-from tef.runtimes import container_args
+from tef.runtimes.container import container_args
 from tef.sandbox import ContainerSpec, Mount
 
 LIMITS = Limits(

@@ -39,7 +39,9 @@ def finished(tmp_path: Path) -> Finished:
         report = dataclasses.replace(_report(run_id), **changed)
         folder = tmp_path / "runs" / run_id
         folder.mkdir(parents=True, exist_ok=True)
-        run = Run(folder, {"run_id": run_id, "secret": SECRET, "provenance": report.run["provenance"], "sessions": []})
+        known = {key: report.run[key] for key in ("run_id", "attempt", "provenance", "sessions", "image")}
+        names = {"benchmark": {"name": "demo"}, "submission": {"name": "net"}, "cohort": {"name": "c"}, "identity": {}}
+        run = Run(folder, known | names | {"schema_version": 1, "secret": SECRET})
         write_json(run.record_file, run.record)
         run.config_file.write_text("site: {name: here}\n", encoding="utf-8")
         run.html_file.write_text("<p>report</p>\n", encoding="utf-8")
