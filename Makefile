@@ -10,7 +10,7 @@ SHELL := /bin/bash
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 SHARED ?= ../shared
 TEF := .venv/bin/tef
-PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
+PIP := .venv/bin/python -m pip -qq --disable-pip-version-check
 WORKERS := $(shell n=$$(nproc); echo $$((n < 4 ? n : 4)))
 
 .PHONY: demo real test check unit setup clean

@@ -16,9 +16,10 @@ from support import ROOT, ProcessRuntime, make_cohort, protocol, read_ledger, wr
 
 from tef.cohort import load_cohort
 from tef.errors import CohortError, ConfigError, RunError, SubmissionError
-from tef.evaluate import check, evaluate, finish
+from tef.evaluate import evaluate, finish
 from tef.executors import Local
 from tef.ledger import Ledger
+from tef.preflight import check
 from tef.report import load_report
 from tef.run import load_run
 from tef.scoring import read_scores

@@ -11,8 +11,8 @@ from support import ROOT, make_cohort, protocol, write_benchmark, write_submissi
 from test_evaluate import Silent, run_it
 
 from tef.errors import ConfigError, SubmissionError
-from tef.evaluate import remove_orphans
 from tef.prediction import Failure
+from tef.preflight import remove_orphans
 from tef.run import open_run
 from tef.runtimes import Docker, Podman
 
