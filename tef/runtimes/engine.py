@@ -34,18 +34,17 @@ Gpus = Annotated[
 
 
 @dataclass(frozen=True, config=_strict)
-class Podman:
-    """Podman, with root or without.
+class _Engine:
+    """What Podman and Docker have in common, which is nearly all.
 
     Attributes:
-        oci_runtime: What starts containers: ``runc``, ``crun``, ``runsc``, or None for the engine's own choice. ``auto`` is the
-            engine's own choice, save that it is ``runc`` where the host's control groups are version 1, which ``crun`` refuses.
-        gpus: Devices given to models, one a worker: indexes, or CDI names such as ``nvidia.com/gpu=0``.
+        oci_runtime: What starts containers: ``runc``, ``crun``, ``runsc``, or None for the engine's own choice.
+        gpus: Devices given to models, one a worker: indexes, CDI names such as ``nvidia.com/gpu=0``, or UUIDs.
     """
 
-    oci_runtime: str | None = "auto"
+    oci_runtime: str | None = None
     gpus: Gpus = ()
-    name: ClassVar[EngineName] = "podman"
+    name: ClassVar[EngineName]
 
     def pin(self, reference: str, digest: str | None) -> PinnedImage:
         """See `tef.sandbox.Runtime.pin`."""
@@ -53,8 +52,7 @@ class Podman:
 
     def start(self, spec: ContainerSpec) -> "EngineContainer":
         """See `tef.sandbox.Runtime.start`."""
-        args = container_args(self.name, spec, oci_runtime=_oci_runtime(self.oci_runtime))
-        return EngineContainer(self.name, spec.name, args)
+        return EngineContainer(self.name, spec.name, container_args(self.name, spec, oci_runtime=self._oci_runtime()))
 
     def run_ids(self) -> frozenset[str]:
         """See `tef.sandbox.Runtime.run_ids`."""
@@ -63,6 +61,22 @@ class Podman:
     def remove_leftovers(self, run_id: str) -> int:
         """See `tef.sandbox.Runtime.remove_leftovers`."""
         return _remove_leftovers(self.name, run_id)
+
+    def _oci_runtime(self) -> str | None:
+        return self.oci_runtime
+
+
+@dataclass(frozen=True, config=_strict)
+class Podman(_Engine):
+    """Podman, with root or without.
+
+    Attributes:
+        oci_runtime: ``auto`` is the engine's own choice, save that it is ``runc`` where the host's control groups are version
+            1, which ``crun`` refuses.
+    """
+
+    oci_runtime: str | None = "auto"
+    name: ClassVar[EngineName] = "podman"
 
     def facts(self) -> Mapping[str, str]:
         """See `tef.sandbox.Runtime.facts`."""
@@ -70,41 +84,23 @@ class Podman:
         return {
             "engine": self.name,
             "version": info["version"]["Version"],
-            "oci_runtime": _oci_runtime(self.oci_runtime) or info["host"]["ociRuntime"]["name"],
+            "oci_runtime": self._oci_runtime() or info["host"]["ociRuntime"]["name"],
             "cgroups": info["host"]["cgroupVersion"],
             "rootless": str(os.geteuid() != 0).lower(),
         }
 
+    def _oci_runtime(self) -> str | None:
+        if self.oci_runtime != "auto":
+            return self.oci_runtime
+        version_1 = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
+        return "runc" if version_1 and shutil.which("runc") else None
+
 
 @dataclass(frozen=True, config=_strict)
-class Docker:
-    """Docker; the daemon must be up.
+class Docker(_Engine):
+    """Docker; the daemon must be up."""
 
-    Attributes:
-        oci_runtime: A runtime that the daemon knows, or None for its default.
-        gpus: Devices given to models, one a worker: indexes or UUIDs.
-    """
-
-    oci_runtime: str | None = None
-    gpus: Gpus = ()
     name: ClassVar[EngineName] = "docker"
-
-    def pin(self, reference: str, digest: str | None) -> PinnedImage:
-        """See `tef.sandbox.Runtime.pin`."""
-        return _pin(self.name, reference, digest)
-
-    def start(self, spec: ContainerSpec) -> "EngineContainer":
-        """See `tef.sandbox.Runtime.start`."""
-        args = container_args(self.name, spec, oci_runtime=self.oci_runtime)
-        return EngineContainer(self.name, spec.name, args)
-
-    def run_ids(self) -> frozenset[str]:
-        """See `tef.sandbox.Runtime.run_ids`."""
-        return _run_ids(self.name)
-
-    def remove_leftovers(self, run_id: str) -> int:
-        """See `tef.sandbox.Runtime.remove_leftovers`."""
-        return _remove_leftovers(self.name, run_id)
 
     def facts(self) -> Mapping[str, str]:
         """See `tef.sandbox.Runtime.facts`."""
@@ -243,10 +239,3 @@ def _pin(engine: str, reference: str, digest: str | None) -> PinnedImage:
         platform=f"{image['Os']}/{image['Architecture']}",
         labels=image["Config"].get("Labels") or {},
     )
-
-
-def _oci_runtime(wanted: str | None) -> str | None:
-    if wanted != "auto":
-        return wanted
-    version_1 = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
-    return "runc" if version_1 and shutil.which("runc") else None
