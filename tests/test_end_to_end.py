@@ -308,7 +308,7 @@ def test_ctrl_c_takes_the_containers_away_and_the_same_command_goes_on(times, de
 
 def test_a_disk_that_fills_up_in_mid_run_is_one_line_and_loses_nothing(demo, undisturbed, disk):
     """Exit code 2 and how to go on; with more room the same command finishes, and no case counts as failed."""
-    folder = disk(8)
+    folder = disk(24)
     site = demo(folder, "tracker=none")
     process = site.start("evaluate", *DEMO)
     await_line(process, "5/40 ")
@@ -317,14 +317,14 @@ def test_a_disk_that_fills_up_in_mid_run_is_one_line_and_loses_nothing(demo, und
             other.write(bytes(4096))
     _, err = process.communicate(timeout=60)
 
-    assert process.returncode == 2
+    assert process.returncode == 2, err
     assert re.match(rf"ConfigError: ({folder}/\S+: )?no space left on the disk", err), err
     assert err.endswith("free some and run the same command again: finished cases are kept\n")
     assert err.count("\n") == 1
     assert site.containers() == []
     assert 5 <= len(site.recorded()) < N_CASES
 
-    disk(16)
+    disk(48)
     done = site.tef("evaluate", *DEMO)
     assert done.stderr == ""
     assert_as_if_undisturbed(site, undisturbed)
@@ -332,7 +332,7 @@ def test_a_disk_that_fills_up_in_mid_run_is_one_line_and_loses_nothing(demo, und
 
 def test_a_full_disk_is_never_held_against_the_model(cubes_site, disk):
     """A case that fails while the disk is full is not recorded; with more room it ends as the model deserves."""
-    folder = disk(4)
+    folder = disk(14)
     site = cubes_site("huge-output", "tracker=none", runs_dir=folder, output_mb=8)
     full = site.tef("evaluate", "cubes", "huge-output")
 

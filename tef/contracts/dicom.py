@@ -1,5 +1,6 @@
 """DICOM files as a model may see them: the image as it is, and no name that is the same in another run."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,10 @@ def copy_nameless(source: Path, target: Path, run: Run, token: str) -> None:
         if name in dataset:
             setattr(dataset, name, "")
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.save_as(target)
+    # Through memory: pydicom hides from whoever must know that a disk is full.
+    encoded = io.BytesIO()
+    dataset.save_as(encoded)
+    target.write_bytes(encoded.getbuffer())
 
 
 def _replace(element: Any, run: Run) -> None:
