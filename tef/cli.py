@@ -5,6 +5,7 @@ Exit codes: 0 accepted or done, 1 not accepted, 2 somebody must fix something, 7
 
 import argparse
 import errno
+import os
 import signal
 import sys
 import traceback
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tef.run import Run
 
 ACCEPTED, NOT_ACCEPTED, MUST_FIX, BROKEN, INTERRUPTED = 0, 1, 2, 70, 130
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 # What is wrong with a disk or a path of this site.
 _SITE_ERRORS = (
     errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EIO,
@@ -31,14 +33,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; what somebody must fix is one line on standard error."""
     arguments = _parser().parse_args(argv)
     # A run that a batch system ends is to end as cleanly as one that a person ends.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+    for number in _ENDS:
+        # What nohup has set to be ignored stays so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
     except TefError as error:
         code = f" [{error.code}]" if isinstance(error, SubmissionError) and error.code else ""
         print(f"{type(error).__name__}{code}: {plain(str(error))}", file=sys.stderr)
+        return MUST_FIX
+    except BrokenPipeError:
+        # Whoever read the output has gone: nothing more can be said there, not even by Python as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print("ConfigError: standard output was closed before all was said; the same command says it again", file=sys.stderr)
         return MUST_FIX
     except OSError as error:
         if error.errno not in _SITE_ERRORS:
@@ -66,7 +75,7 @@ def _broken() -> int:
 
 def _interrupt(number: int, frame: object) -> None:
     """End the run, once: an impatient second Ctrl-C must not cut short the removal of containers, which takes seconds."""
-    for every in (signal.SIGINT, signal.SIGTERM):
+    for every in _ENDS:
         signal.signal(every, signal.SIG_IGN)
     raise KeyboardInterrupt
 

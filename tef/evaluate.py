@@ -102,6 +102,7 @@ def predict_all(
                 check_room(run.folder, benchmark.limits.output_mb * executor.workers)
             yield outcome
 
+    runtime.remove_leftovers(run.run_id)
     run.sweep_exchange()
     for outcome in executor.map(work, pending, one_start=contract.one_start) if pending else ():
         ledger.record(outcome)

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +40,26 @@ def remove_tree(folder: Path) -> None:
 
     What this user may not delete, as with a container engine of another user's, stays and is named in a warning.
     """
-    pending, number = [folder], 0
+    pending = [folder]
     while pending:
-        at = pending.pop()
+        at, stuck = pending.pop(), False
         try:
             at.chmod(0o700)
-            for entry in list(os.scandir(at)):
+            entries = list(os.scandir(at))
+        except PermissionError:
+            entries, stuck = [], True
+        for entry in entries:
+            try:
                 if entry.is_dir(follow_symlinks=False):
                     # Moved up beside the root of the tree, so that no path grows too long for the system.
-                    number += 1
-                    up = folder.with_name(f"{folder.name}.{number}")
+                    up = folder.with_name(f"{folder.name}.{secrets.token_hex(6)}")
                     os.rename(entry.path, up)
                     pending.append(up)
                 else:
                     os.unlink(entry.path)
-            at.rmdir()
-        except PermissionError:
+            except PermissionError:
+                stuck = True
+        if stuck:
             _log.warning("%s: cannot be removed by this user; please remove it as root", at)
+        else:
+            at.rmdir()

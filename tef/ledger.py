@@ -45,11 +45,11 @@ class Ledger:
             entry = json.loads(line)
         except ValueError as error:
             raise RunError(
-                f"{self.path}:{number}: is not a ledger line; the run cannot be trusted, restore it or start anew"
+                f"{self.path}:{number}: is not a ledger line; the run cannot be trusted, restore it or move the run away"
             ) from error
         if not isinstance(entry, dict) or entry.get("prev") != self._prev:
             raise RunError(
-                f"{self.path}:{number}: does not follow from the line before; the ledger was changed, restore it or start anew"
+                f"{self.path}:{number}: does not follow from the line before; it was changed: restore it or move the run away"
             )
         return entry
 
@@ -59,13 +59,15 @@ class Ledger:
         entry = {"kind": kind, "time": now, "prev": self._prev} | dict(content)
         line = json.dumps(entry, allow_nan=False).encode()
         new = not self.path.exists()
-        with self.path.open("xb" if new else "r+b") as stream:
+        with self.path.open("xb" if new else "r+b", buffering=0) as stream:
             end = stream.seek(0, os.SEEK_END) - self.repaired_bytes
             stream.seek(end)
             stream.truncate()
+            self.repaired_bytes = 0
             try:
-                stream.write(line + b"\n")
-                stream.flush()
+                left = memoryview(line + b"\n")
+                while left:
+                    left = left[stream.write(left) :]
                 os.fsync(stream.fileno())
             except OSError:
                 # A full disk: leave the ledger as it was, so that the same command can go on later.
@@ -73,7 +75,6 @@ class Ledger:
                 raise
         if new:
             fsync_folder(self.path.parent)
-        self.repaired_bytes = 0
         self.entries.append(entry)
         self._prev = hashlib.sha256(line).hexdigest()
 
@@ -92,7 +93,9 @@ class Ledger:
             if entry["kind"] not in ("prediction", "failure"):
                 continue
             if entry["case_id"] in found:
-                raise RunError(f"{self.path}: a case is recorded twice; the ledger was changed, restore it or start anew")
+                raise RunError(
+                    f"{self.path}: a case is recorded twice; the ledger was changed, restore it or move the run away"
+                )
             found[entry["case_id"]] = _outcome(entry)
         return found
 

@@ -1,5 +1,6 @@
 """Whatever can be found wrong, or left over, before a container is started."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -7,21 +8,28 @@ import psutil
 
 from tef.benchmark import Benchmark
 from tef.cohort import Cohort
-from tef.errors import CohortError, ConfigError, SubmissionError
+from tef.errors import CohortError, ConfigError, RunError, SubmissionError
 from tef.metrics import build_metrics
 from tef.run import load_run
 from tef.sandbox import Runtime
 from tef.subgroups import subgroup_labels
 from tef.submission import Submission
 
+_log = logging.getLogger(__name__)
 _UNMOUNTABLE = ',"\n\r'
 
 
 def remove_orphans(runs_dir: Path, runtime: Runtime) -> None:
     """Remove containers of this folder's runs that no process works on: a killed harness leaves none beside held-out data."""
     for run_id in runtime.run_ids():
-        if (runs_dir / run_id / "run.json").is_file() and not load_run(runs_dir / run_id).is_locked():
-            runtime.remove_leftovers(run_id)
+        if not (runs_dir / run_id / "run.json").is_file():
+            continue
+        try:
+            with load_run(runs_dir / run_id).locked():
+                runtime.remove_leftovers(run_id)
+        except RunError as error:
+            # A process is at work on it, or its record is damaged.
+            _log.info("%s", error)
 
 
 def check_submission(submission: Submission, benchmark: Benchmark) -> None:

@@ -1,5 +1,6 @@
 """What a person sees in the terminal: progress, result tables, lists."""
 
+import errno
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -95,9 +96,17 @@ def progress(benchmark: Benchmark, submission: Submission) -> Iterator[_Counter]
         yield _Bar(bar, plain(f"{submission.name} on {benchmark.name}"))
 
 
+class _Console(Console):
+    """A console that tells its caller when nobody reads it any more; Rich would end the program as if "not accepted"."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what a plain print would."""
+        raise BrokenPipeError(errno.EPIPE, "standard output is closed")
+
+
 def _console() -> Console:
     # In a file or a pipe nothing is cut to the width of a terminal that is not there.
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH, soft_wrap=not sys.stdout.isatty())
+    return _Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH, soft_wrap=not sys.stdout.isatty())
 
 
 def print_result(run: Run, report: Report) -> None:

@@ -123,14 +123,6 @@ class Run:
         for folder in sorted((self.folder / "exchange").iterdir()):
             remove_tree(folder)
 
-    def is_locked(self) -> bool:
-        """Whether a process is at work on the run."""
-        try:
-            with self.locked():
-                return False
-        except RunError:
-            return True
-
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run alone.
@@ -187,7 +179,9 @@ def open_run(
                 write_json(run.record_file, run.record)
             return run
     same = [run for run in earlier if _another_attempt(run, submission, digests)]
-    folder = runs_dir / f"{now:%Y%m%dT%H%M%S}-{benchmark.name}-{submission.name}-{secrets.token_hex(2)}"
+    # To the millisecond, so that names sort in the order of time.
+    moment = f"{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03d}"
+    folder = runs_dir / f"{moment}-{benchmark.name}-{submission.name}-{secrets.token_hex(2)}"
     record = {
         "schema_version": 1,
         "run_id": folder.name,

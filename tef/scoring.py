@@ -293,8 +293,13 @@ def _curves(benchmark: Benchmark, metrics: Sequence[Metric], cohort: Cohort, sco
     if labels.all() or not labels.any():
         return ()
     roc = roc_curve(labels, probabilities, patients, benchmark.interval)
+    # Failed cases are no statement about calibration: the ECE counts them apart from its bins, too.
+    failed = np.array([score.failure is not None for score in scores if score.metric == PROBABILITY])[used]
+    if failed.all():
+        return (roc,)
+    worked = [who for who, bad in zip(patients, failed, strict=True) if not bad]
     ece = next((metric for metric in metrics if isinstance(metric, ECE)), TEN_EQUAL_WIDTHS)
-    return roc, reliability_curve(labels, probabilities, patients, benchmark.interval, ece)
+    return roc, reliability_curve(labels[~failed], probabilities[~failed], worked, benchmark.interval, ece)
 
 
 def _case_results(

@@ -388,6 +388,15 @@ def test_a_runs_folder_that_cannot_be_made_is_one_line(site, capsys):
     assert err.count("\n") == 1
 
 
+def test_a_reader_who_goes_away_is_not_taken_for_a_verdict(site, tmp_path):
+    """``tef list | head`` may end early; its exit code never says "not accepted"."""
+    command = f"{sys.executable} -m tef.cli list site.benchmarks_dir=benchmarks | true; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr == "ConfigError: standard output was closed before all was said; the same command says it again\n"
+
+
 def test_hash_prints_what_the_cohort_holds(cubes, capsys):
     """A company can compute the digests that the harness looks for."""
     case = cubes.cases[0]

@@ -28,9 +28,11 @@ def copy_nameless(source: Path, target: Path, run: Run, token: str) -> None:
 
     try:
         dataset = pydicom.dcmread(source)
-    except InvalidDicomError as error:
-        raise CohortError(f"{source}: is not a DICOM file; a DICOM series holds nothing else") from error
-    dataset.walk(lambda _, element: _replace(element, run))
+    except (InvalidDicomError, EOFError) as error:
+        raise CohortError(f"{source}: is not a DICOM file, or cut short; a DICOM series holds nothing else") from error
+    if "SOPInstanceUID" not in dataset:
+        raise CohortError(f"{source}: has no SOPInstanceUID; a DICOM image has one")
+    dataset.walk(lambda _, element: _replace(element, run, token))
     dataset.PatientID = token
     for name in _NAMES:
         if name in dataset:
@@ -42,7 +44,9 @@ def copy_nameless(source: Path, target: Path, run: Run, token: str) -> None:
     target.write_bytes(encoded.getbuffer())
 
 
-def _replace(element: Any, run: Run) -> None:
+def _replace(element: Any, run: Run, token: str) -> None:
+    if element.VR == "PN" or element.keyword == "PatientID":
+        element.value = token if element.keyword == "PatientID" else ""
     if element.VR != "UI" or not element.value:
         return
     if isinstance(element.value, str):

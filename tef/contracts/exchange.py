@@ -100,7 +100,10 @@ def check_size(folder: Path, limit_mb: float, max_files: int = MAX_FILES) -> Non
         except OSError as error:
             if error.errno in OURS:
                 raise
-            return  # gone, replaced or closed to us since it was seen: nothing in it can be collected either
+            if error.errno in (errno.EACCES, errno.EPERM):
+                text = "closed a folder of its output, so that what it wrote cannot be measured"
+                raise CaseFailed(FailureCode.OUTPUT_TOO_LARGE, "predict", text) from error
+            return  # gone or replaced since it was seen: nothing in it can be collected either
         try:
             walk(handle, depth)
         finally:
@@ -123,7 +126,7 @@ class LittleRoom(Exception):  # noqa: N818 - whose fault it is shows when the co
             OSError: The disk is full without the model's doing.
         """
         freed_mb = _free_mb(folder) - self.free_mb
-        if freed_mb <= limits.output_mb:
+        if freed_mb <= 2 * limits.output_mb:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
         text = f"held {freed_mb:.0f} MB of the disk in files that it had deleted; {limits.output_mb:g} are allowed"
         return CaseFailed(FailureCode.OUTPUT_TOO_LARGE, "predict", text)

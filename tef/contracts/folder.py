@@ -11,7 +11,17 @@ from collections.abc import Iterator
 
 from tef.cohort import Case
 from tef.contracts.base import FAREWELL_S, Cancelled, CaseFailed, Slot, explain_ending
-from tef.contracts.exchange import LITTLE_MB, LittleRoom, check_room, check_size, collect, lay_inputs, make_output, sweep
+from tef.contracts.exchange import (
+    LITTLE_MB,
+    MAX_FILES,
+    LittleRoom,
+    check_room,
+    check_size,
+    collect,
+    lay_inputs,
+    make_output,
+    sweep,
+)
 from tef.contracts.stdio import Conversation, Ended, Log, TimedOut
 from tef.errors import ConfigError, SubmissionError
 from tef.prediction import FailureCode, Outcome, Prediction
@@ -56,7 +66,7 @@ def _run(slot: Slot, n_cases: int) -> CaseFailed | None:
     def watch() -> None:
         if slot.stop.is_set():
             raise Cancelled
-        check_size(output, total_mb, max_files=10 * n_cases)
+        check_size(output, total_mb, max_files=MAX_FILES + 10 * n_cases)
         check_room(output, LITTLE_MB)
 
     little: LittleRoom | None = None

@@ -105,6 +105,9 @@ class Conversation:
                     raise TimedOut from None
                 if not self._read(_POLL_S):
                     raise Ended from None
+                # No answer is awaited yet: what comes now is kept in the log alone.
+                while self._lines:
+                    self._log.write(self._lines.popleft() + b"\n")
 
     def receive(self, wanted: Callable[[dict[str, Any]], bool], timeout_s: float, watch: Callable[[], None]) -> dict[str, Any]:
         """Wait for the first object that is wanted.

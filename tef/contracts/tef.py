@@ -16,6 +16,7 @@ from tef.cohort import Case
 from tef.contracts.base import FAREWELL_S, INPUT, OUTPUT, Cancelled, CaseFailed, Slot, explain_ending
 from tef.contracts.exchange import (
     LITTLE_MB,
+    MAX_FILES,
     LittleRoom,
     check_room,
     check_size,
@@ -86,6 +87,7 @@ class _Session:
             failed = error
         except LittleRoom as error:
             self._stop()
+            self._sweep()
             failed = error.judged(self._folder, self._slot.benchmark.limits)
         else:
             self._in_vain = 0
@@ -134,6 +136,7 @@ class _Session:
             raise ended from error
         except LittleRoom as error:
             self._stop()
+            self._sweep()
             raise error.judged(self._folder, limits) from error
         except (CaseFailed, Cancelled):
             self._stop()
@@ -158,7 +161,10 @@ class _Session:
         if self._slot.stop.is_set():
             self._stop()
             raise Cancelled
-        check_size(self._folder / "output", self._slot.benchmark.limits.output_mb)
+        limit_mb = self._slot.benchmark.limits.output_mb
+        check_size(self._folder / "output", limit_mb)
+        if self._messes:
+            check_size(self._slot.trash, _MAX_MESSES * limit_mb, max_files=_MAX_MESSES * MAX_FILES)
         check_room(self._folder, LITTLE_MB)
 
     def _ended(self, stage: str) -> CaseFailed:
@@ -182,11 +188,15 @@ class _Session:
         container, self._container = self._container, None
         if container is None:
             return None
-        container.kill()
-        if self._talk is not None:
-            self._talk.close()
-            self._talk = None
-        return container.ending()
+        try:
+            container.kill()
+            if self._talk is not None:
+                self._talk.close()
+                self._talk = None
+        finally:
+            # Whatever failed before: it is removed by force.
+            ending = container.ending()
+        return ending
 
     def _clear(self, case: Case) -> None:
         """Take the case out of the container's sight."""
@@ -208,6 +218,8 @@ class _Session:
 
     def close(self) -> None:
         """End the container and the log."""
-        self._stop()
-        self._sweep()
-        self._log.close()
+        try:
+            self._stop()
+            self._sweep()
+        finally:
+            self._log.close()

@@ -46,9 +46,9 @@ class Local:
                 results.put(None)
 
         threads = [threading.Thread(target=serve, args=(i,), name=f"worker-{i}") for i in range(count)]
-        for thread in threads:
-            thread.start()
         try:
+            for thread in threads:
+                thread.start()
             working = count
             while working:
                 result = results.get()
@@ -75,7 +75,8 @@ class Local:
 def _end(threads: list[threading.Thread], stop: threading.Event) -> None:
     stop.set()
     for thread in threads:
-        thread.join()
+        if thread.ident is not None:
+            thread.join()
 
 
 class _Shared(Iterator[Case]):

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -136,10 +137,12 @@ class EngineContainer:
         self._engine = engine
         self._name = name
         self._killed = False
+        # Podman's monitor leaves a file ``oom`` where it was started, when the kernel has ended something for its memory.
+        self._folder = Path(tempfile.mkdtemp(prefix="tef-"))
         pipe = subprocess.PIPE
         # A session of its own keeps a terminal's Ctrl-C from reaching the engine before the harness has decided.
         self.process = subprocess.Popen(
-            [engine, *args], stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, bufsize=0
+            [engine, *args], stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True, bufsize=0, cwd=self._folder
         )
 
     def kill(self) -> None:
@@ -161,13 +164,17 @@ class EngineContainer:
             _remove(self._engine, self._name)
             self.process.kill()
             code = self.process.wait()
-        told = _run(self._engine, "inspect", "--type", "container", "--format", "{{json .State}}", self._name)
-        _remove(self._engine, self._name)
+        try:
+            told = _run(self._engine, "inspect", "--type", "container", "--format", "{{json .State}}", self._name)
+        finally:
+            _remove(self._engine, self._name)
+            noted = (self._folder / "oom").exists()
+            shutil.rmtree(self._folder, ignore_errors=True)
         if told.returncode != 0:
             return Ending(code, oom_killed=False, engine_error="the engine did not create the container")
         state = json.loads(told.stdout)
         code = state["ExitCode"] or code
-        oom = bool(state.get("OOMKilled")) or (code == 137 and not self._killed)
+        oom = bool(state.get("OOMKilled")) or (code == 137 and (noted or not self._killed))
         never = str(state["StartedAt"]).startswith("0001-")
         return Ending(code, oom, (state.get("Error") or "it never started") if never else None)
 
@@ -237,5 +244,5 @@ def _pin(engine: str, reference: str, digest: str | None) -> PinnedImage:
         digest=pinned,
         size_bytes=int(image["Size"]),
         platform=f"{image['Os']}/{image['Architecture']}",
-        labels=image["Config"].get("Labels") or {},
+        labels=(image["Config"] or {}).get("Labels") or {},
     )
