@@ -80,9 +80,7 @@ def measure(folder: Path, n_cases: int, rounds: int) -> dict[str, list[float]]:
 
         bare = []
         for number in range(3):
-            args = container_args(
-                "podman", slot.spec(1000 + number), oci_runtime=runtime.facts()["oci_runtime"], rootless=False
-            )
+            args = container_args("podman", slot.spec(1000 + number), oci_runtime=runtime.facts()["oci_runtime"])
             args[-1:] = ["--rm", "--entrypoint", "true", args[-1]]
             began = time.monotonic()
             subprocess.run(["podman", *args], check=True, stdin=subprocess.DEVNULL, capture_output=True)
