@@ -24,16 +24,18 @@ _PACKAGES = (
 )
 
 
+def versions() -> dict[str, Any]:
+    """What computes the numbers: ``tef``, Python and the packages."""
+    packages = {name: metadata.version(name) for name in _PACKAGES}
+    return {"tef": tef.__version__, "python": platform.python_version(), "packages": packages}
+
+
 def provenance() -> dict[str, Any]:
     """Versions, commit and machine, for the record."""
     import psutil
 
-    versions = {name: metadata.version(name) for name in _PACKAGES}
-    return {
-        "tef": tef.__version__,
+    return versions() | {
         "code": _commit(Path(__file__).parent),
-        "python": platform.python_version(),
-        "packages": versions,
         "platform": platform.platform(),
         "cpu": _cpu(),
         "cpus": os.cpu_count(),

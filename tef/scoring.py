@@ -18,7 +18,7 @@ from tef.ledger import Ledger
 from tef.metrics import MaskMetric, MaskPair, Metric, ProbabilityMetric, Undefined, build_metrics, worst_probability
 from tef.metrics.calibration import ECE
 from tef.prediction import Failure, Outcome, Prediction
-from tef.provenance import provenance
+from tef.provenance import versions
 from tef.readers import read_mask, read_probability, read_reference_mask
 from tef.report import CaseResult, Curve, Finding, Report
 from tef.run import Run, identity
@@ -205,7 +205,7 @@ def _run_facts(run: Run, ledger: Ledger) -> dict[str, Any]:
         "sessions": record["sessions"],
         "provenance": record["provenance"],
         "ledger_sha256": ledger.head,
-        "scored_with": {key: provenance()[key] for key in ("tef", "python", "packages")},
+        "scored_with": versions(),
     }
 
 

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from tef.benchmark import Benchmark
@@ -35,11 +34,6 @@ class Slot:
     benchmark: Benchmark
     gpus: tuple[str, ...]
     stop: threading.Event
-
-    @property
-    def trash(self) -> Path:
-        """Where what a model left behind waits for the end of its container."""
-        return self.run.exchange(self.index) / "trash"
 
     def spec(self, start: int) -> ContainerSpec:
         """The container of this worker's ``start``-th start."""

@@ -21,6 +21,8 @@ from tef.files import fsync_folder, remove_tree
 from tef.prediction import FailureCode, OutputFile
 from tef.run import Run
 
+# Where what a model left behind waits for the end of its container, beside ``input`` and ``output``.
+TRASH = "trash"
 MAX_FILES = 1000
 # With less the disk is full: a model that holds it is ended before others fail.
 LITTLE_MB = 8
@@ -210,7 +212,7 @@ def discard(folder: Path, names: tuple[str, ...], trash: Path) -> bool:
 
 def sweep(exchange: Path) -> None:
     """Delete what is in a worker's folders, which no container can reach any more, and keep ``input`` and ``output``."""
-    for folder in (exchange / "input", exchange / "output", exchange / "trash"):
+    for folder in (exchange / "input", exchange / "output", exchange / TRASH):
         if folder.exists():
             remove_tree(folder)
     for name in ("input", "output"):

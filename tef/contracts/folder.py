@@ -22,7 +22,7 @@ from tef.contracts.exchange import (
     make_output,
     sweep,
 )
-from tef.contracts.stdio import Conversation, Ended, Log, TimedOut
+from tef.contracts.stdio import Conversation, Ended, Log, TimedOut, end
 from tef.errors import ConfigError, SubmissionError
 from tef.prediction import FailureCode, Outcome, Prediction
 
@@ -85,9 +85,7 @@ def _run(slot: Slot, n_cases: int) -> CaseFailed | None:
         except subprocess.TimeoutExpired:
             failed = CaseFailed(FailureCode.NONZERO_EXIT, "predict", "closed its standard output and stayed")
     finally:
-        container.kill()
-        talk.close()
-        ending = container.ending()
+        ending = end(container, talk)
         said = log.last_error()
         log.close()
     if little is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tef.sandbox import Container
+from tef.sandbox import Container, Ending
 
 _POLL_S = 0.1
 _MAX_LINE = 64 * 1024
@@ -160,6 +160,16 @@ class Conversation:
             else:
                 self._selector.unregister(key.fileobj)
         return open_
+
+
+def end(container: Container, talk: Conversation) -> Ending:
+    """End a container and its conversation; whatever fails on the way, the container is removed."""
+    try:
+        container.kill()
+        talk.close()
+    finally:
+        ending = container.ending()
+    return ending
 
 
 def _object(line: bytes) -> dict[str, Any] | None:

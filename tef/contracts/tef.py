@@ -17,6 +17,7 @@ from tef.contracts.base import FAREWELL_S, INPUT, OUTPUT, Cancelled, CaseFailed,
 from tef.contracts.exchange import (
     LITTLE_MB,
     MAX_FILES,
+    TRASH,
     LittleRoom,
     check_room,
     check_size,
@@ -26,7 +27,7 @@ from tef.contracts.exchange import (
     make_output,
     sweep,
 )
-from tef.contracts.stdio import Conversation, Ended, Log, TimedOut
+from tef.contracts.stdio import Conversation, Ended, Log, TimedOut, end
 from tef.errors import ConfigError, SubmissionError
 from tef.prediction import FailureCode, Outcome, Prediction
 from tef.sandbox import Container, Ending
@@ -159,12 +160,11 @@ class _Session:
 
     def _watch(self) -> None:
         if self._slot.stop.is_set():
-            self._stop()
             raise Cancelled
         limit_mb = self._slot.benchmark.limits.output_mb
         check_size(self._folder / "output", limit_mb)
         if self._messes:
-            check_size(self._slot.trash, _MAX_MESSES * limit_mb, max_files=_MAX_MESSES * MAX_FILES)
+            check_size(self._folder / TRASH, _MAX_MESSES * limit_mb, max_files=_MAX_MESSES * MAX_FILES)
         check_room(self._folder, LITTLE_MB)
 
     def _ended(self, stage: str) -> CaseFailed:
@@ -188,15 +188,9 @@ class _Session:
         container, self._container = self._container, None
         if container is None:
             return None
-        try:
-            container.kill()
-            if self._talk is not None:
-                self._talk.close()
-                self._talk = None
-        finally:
-            # Whatever failed before: it is removed by force.
-            ending = container.ending()
-        return ending
+        talk, self._talk = self._talk, None
+        assert talk is not None  # noqa: S101 - for the type checker: a container comes with its conversation
+        return end(container, talk)
 
     def _clear(self, case: Case) -> None:
         """Take the case out of the container's sight."""
@@ -206,7 +200,7 @@ class _Session:
         if (written := self._folder / "output" / token).exists():
             outputs = self._slot.benchmark.interface.outputs.items()
             names = tuple(file for name, wanted in outputs for file in wanted.file_names(name))
-            self._messes += discard(written, names, self._slot.trash)
+            self._messes += discard(written, names, self._folder / TRASH)
         if self._messes >= _MAX_MESSES:
             # What it left behind can be deleted only once it has ended.
             self._stop()
